@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * YAML as a tree with line and column, for configuration, rules, mappings and decoders. A bounded layer over libyaml:
+ * limits on bytes, nodes, depth and aliases; duplicate keys are an error. Scalars keep their text and whether they
+ * were quoted, since Sigma tells '' from null and "42" from 42.
+ */
+#pragma once
+
+#include "common/arena.h"
+#include "common/diag.h"
+
+#define YAML_BYTES_MAX (4 * MIB)
+#define YAML_NODES_MAX 200000
+#define YAML_DEPTH_MAX 64
+
+enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
+
+struct yaml {
+    enum yaml_kind kind;
+    int line, col;       /* 1-based, where the node starts */
+    bool is_quoted;      /* scalar in quotes or block style: always a string */
+    struct str text;     /* scalar; NUL-terminated as well */
+    struct yaml **keys;  /* map: scalar nodes */
+    struct yaml **items; /* list elements or map values */
+    size_t n;
+};
+
+/* Parses every document of `text`. Nodes live in `arena`. 0, -EINVAL with line and column in diag, -E2BIG (a limit),
+ * -ENOMEM. An empty document yields a NULL entry. */
+int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n, struct diag *diag);
+
+const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL where absent or not a map */
+bool yaml_is_null(const struct yaml *y); /* NULL pointer, ~, null, Null, NULL or empty plain scalar */
+int yaml_int(const struct yaml *y, int64_t min, int64_t max, int64_t *ret, struct diag *diag);
+int yaml_bool(const struct yaml *y, bool *ret,
+              struct diag *diag);                             /* true or false, as YAML 1.2 core; also yes and no */
+struct str yaml_str(const struct yaml *map, const char *key); /* scalar text, or empty */

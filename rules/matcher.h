@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Events in, matches out. A matcher holds the correlation state of one thread over one compiled rule set.
+ *
+ * Correlations run on event time and are a pure function of the *set* of events, whatever their order or batching:
+ *   - An event is a *trigger* of an event_count rule when the window (t - timespan, t] that ends with it holds at least
+ *     the wanted number of events of its group. A late event can only add triggers, never take one away.
+ *   - Triggers are reported by *period*: event time divided into equal parts of max(timespan, 1 h), aligned to the epoch.
+ *     One (rule, group, period) is one alert; more triggers in the same period update it (count, first, last). Activity that
+ *     goes on fires again in the next period. So alert ids need no memory, and replaying events changes nothing
+ *     as long as the replay starts a horizon (ruleset_horizon_ns) back.
+ *   - A correlation's trigger is itself a hit for correlations that refer to that correlation.
+ * Memory is bounded: the least recently touched group goes first, and is counted when it was still within its window.
+ */
+#pragma once
+
+#include "common/event.h"
+#include "rules/ruleset.h"
+
+struct matcher;
+
+struct matched {           /* why: one satisfied test. Borrowed from event and rule set, valid during the callback */
+    name_id field;         /* F_NONE for a keyword: it matched in event.original */
+    struct str field_name; /* the name the rule's author wrote (before mapping), empty for a keyword */
+    struct str value;      /* the event's text that matched */
+    struct str pattern;    /* as the rule has it, e.g. "*union select*" */
+    struct str selection;  /* e.g. "selection_sqli" */
+};
+
+#define MATCHED_MAX    32 /* further tests of one match are left out */
+#define MATCH_REFS_MAX 64 /* events of a correlation that are named */
+
+struct match {
+    const struct rule *rule;
+    const struct event *event;     /* the event that was being evaluated */
+    const struct matched *matched; /* of the detection; for a correlation, of the hit that led to it */
+    size_t n_matched;
+    /* Correlations only: */
+    const struct field *group; /* in the order of rule->group_by */
+    size_t n_group;
+    int64_t period_start_ns, first_ns, last_ns; /* the alert's identity, first and last event so far */
+    uint64_t count;                             /* events in the triggered windows of this period so far */
+    const struct event_ref *refs;               /* the newest of those events, oldest first */
+    size_t n_refs;
+};
+
+typedef void (*match_fn)(const struct match *m, void *ctx);
+
+struct matcher_stats {
+    uint64_t events, matches, correlation_hits;
+    uint64_t groups, group_bytes, evicted, evicted_live; /* live: its window was still open */
+};
+
+/* memory_max: bytes for correlation state. NULL: out of memory. Borrows rs. */
+struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max);
+struct matcher *matcher_free(struct matcher *m); /* NULL is fine; always returns NULL */
+
+/* Calls on_match for every detection and correlation this event completes. 0 or -ENOMEM (the event was evaluated, but
+ * correlation state could not grow). Never blocks. */
+int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, void *ctx);
+
+void matcher_stats(const struct matcher *m, struct matcher_stats *ret);
