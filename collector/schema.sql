@@ -53,6 +53,7 @@ CREATE TABLE alert_events (           -- archive references of the events behind
 
 CREATE TABLE incidents (
     id TEXT PRIMARY KEY,              -- UUID; its STIX id is incident--<id>
+    change INTEGER NOT NULL UNIQUE,   -- grows with every insert or update of any incident
     number INTEGER NOT NULL UNIQUE,   -- running number for people
     title TEXT NOT NULL,
     severity INTEGER NOT NULL,        -- as alerts.level
@@ -66,20 +67,31 @@ CREATE TABLE incidents (
 
 CREATE TABLE outbox (                 -- what goes to the national centre; a row is kept for ever as the delivery ledger
     id INTEGER PRIMARY KEY,
+    change INTEGER NOT NULL UNIQUE,   -- grows with every insert or update of any row
     incident_id TEXT NOT NULL REFERENCES incidents (id),
     bundle_json TEXT NOT NULL,        -- TAXII envelope: {"objects": [...]}
     state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'acknowledged', 'rejected')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_try_ns INTEGER NOT NULL,
     last_error TEXT,
-    status_id TEXT,                   -- TAXII status resource at the peer
+    status_id TEXT,                   -- TAXII status resource at the peer that is still pending
     success_count INTEGER, failure_count INTEGER, pending_count INTEGER,
-    response_json TEXT,               -- the peer's last status resource, as received
+    response_json TEXT,               -- array: the peer's last status resource of each part the envelope was split into
     created_ns INTEGER NOT NULL,
     sent_ns INTEGER,
     acknowledged_ns INTEGER
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (state, next_try_ns);
+CREATE INDEX outbox_incident ON outbox (incident_id);
+
+CREATE TABLE outbox_objects (         -- what the peer said it holds, so that no object of one version is sent twice
+    destination TEXT NOT NULL,        -- URL of the collection
+    id TEXT NOT NULL,                 -- STIX id
+    version TEXT NOT NULL,            -- its `modified`, or empty where the object has none
+    outbox_id INTEGER NOT NULL REFERENCES outbox (id),
+    at_ns INTEGER NOT NULL,
+    PRIMARY KEY (destination, id, version)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE agents (
     id TEXT PRIMARY KEY,              -- UUID = certificate's common name
@@ -121,12 +133,19 @@ CREATE TABLE users (
     created_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE password_history (       -- the passwords a user must not take again: the newest 10, the present one among them
+    user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    at_ns INTEGER NOT NULL,
+    password TEXT NOT NULL,
+    PRIMARY KEY (user, at_ns)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sessions (
     hash BLOB PRIMARY KEY,            -- sha256 of the cookie's value
     user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
     csrf TEXT NOT NULL,
     created_ns INTEGER NOT NULL,
-    used_ns INTEGER NOT NULL
+    used_ns INTEGER NOT NULL          -- when a person last asked for something; the stream and background requests do not count
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit (                  -- what people did; rows are only ever added
