@@ -56,7 +56,11 @@ bool str_glob(struct str pattern, struct str s);
 int parse_i64(struct str s, int64_t min, int64_t max, int64_t *ret);
 int parse_u64(struct str s, uint64_t min, uint64_t max, uint64_t *ret);
 
-/* "64KiB", "10MB", "3" (bytes); "250ms", "5s", "10m", "1h", "90d" (to nanoseconds). 0, -EINVAL or -ERANGE. */
+/* Length of the well-formed UTF-8 character (RFC 3629) at the start of s: 1 to 4, or 0 where there is none. */
+size_t utf8_char_len(struct str s);
+
+/* "64KiB", "10MB", "3" (bytes); "250ms", "5s", "10m", "1h", "90d" (to nanoseconds; only 0 needs no unit). No sign, no
+ * fraction, no space, units as written here. 0, -EINVAL or -ERANGE. */
 int parse_size(struct str s, uint64_t *ret_bytes);
 int parse_duration(struct str s, int64_t *ret_ns);
 

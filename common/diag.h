@@ -16,7 +16,8 @@ struct diag {
 int diag_set(struct diag *d, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int diag_at(struct diag *d, int err, int line, int col, const char *fmt, ...) PRINTF_LIKE(5, 6);
 
-/* Every problem of one pass over many files, for `check` commands. Bounded: after `max` entries only `dropped` grows. */
+/* Every problem of one pass over many files, for `check` commands. Bounded: after `max` entries the rest is only counted
+ * (in errors or warnings, and in dropped), so that a pass that failed is never taken for a good one. */
 struct diag_entry {
     char *file; /* owned */
     bool is_warning;
