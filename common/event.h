@@ -44,10 +44,11 @@ struct event {
     struct event_ref ref;
 };
 
-/* Prepares ev for at most EVENT_FIELDS_MAX fields out of `arena`. 0 or -ENOMEM. */
+/* Empties ev and prepares it for at most EVENT_FIELDS_MAX fields out of `arena`. 0 or -ENOMEM. */
 int event_init(struct event *ev, struct arena *arena);
 
-/* Append a field. 0, -ENOMEM, or -E2BIG when the event is full. The str form borrows s. */
+/* Append a field. 0, -ENOMEM, or -E2BIG when the event is full. The str form borrows s. Appending may move the fields:
+ * pointers from event_get are good until then. */
 int event_add_str(struct event *ev, name_id key, struct str s);
 int event_add_int(struct event *ev, name_id key, int64_t i);
 int event_add_bool(struct event *ev, name_id key, bool b);
@@ -64,5 +65,6 @@ struct str event_get_str(const struct event *ev, name_id key); /* empty where ab
 struct str field_text(const struct field *f, char scratch[static 32]);
 
 /* One JSON object without newline: flat ECS names, arrays where a key repeats, times as RFC 3339 with nanoseconds,
- * event.original last. 0, -ENOBUFS, -ENOMEM. */
+ * event.original last. What the struct itself holds is printed from there; created and ingested only when not 0.
+ * 0, -ENOBUFS, -ENOMEM. */
 int event_to_json(const struct event *ev, const struct names *names, struct buf *out);
