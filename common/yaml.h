@@ -9,9 +9,10 @@
 #include "common/arena.h"
 #include "common/diag.h"
 
-#define YAML_BYTES_MAX (4 * MIB)
-#define YAML_NODES_MAX 200000
-#define YAML_DEPTH_MAX 64
+#define YAML_BYTES_MAX   (4 * MIB)
+#define YAML_NODES_MAX   200000
+#define YAML_DEPTH_MAX   64
+#define YAML_ANCHORS_MAX 256
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
@@ -25,12 +26,15 @@ struct yaml {
     size_t n;
 };
 
-/* Parses every document of `text`. Nodes live in `arena`. 0, -EINVAL with line and column in diag, -E2BIG (a limit),
- * -ENOMEM. An empty document yields a NULL entry. */
+/* Parses every document of `text` (UTF-8). Nodes live in `arena`. 0, -EINVAL with line and column in diag, -E2BIG (a
+ * limit), -ENOMEM. An empty document yields a NULL entry. An alias shares its anchor's node: the tree may hold a node
+ * at several places, never within itself. Merge keys and application tags are errors. */
 int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n, struct diag *diag);
 
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL where absent or not a map */
 bool yaml_is_null(const struct yaml *y); /* NULL pointer, ~, null, Null, NULL or empty plain scalar */
+
+/* 0, or -EINVAL with the place in diag: absent, quoted, of another kind, out of range. */
 int yaml_int(const struct yaml *y, int64_t min, int64_t max, int64_t *ret, struct diag *diag);
 int yaml_bool(const struct yaml *y, bool *ret,
               struct diag *diag);                             /* true or false, as YAML 1.2 core; also yes and no */
