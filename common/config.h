@@ -30,15 +30,16 @@ struct option {
     const char *key;
     enum option_type type;
     size_t offset;    /* of the member in the target struct */
-    const char *def;  /* as one would write it; NULL: none (zero value) */
-    int64_t min, max; /* OPT_INT, OPT_SIZE (bytes), OPT_DURATION (ns); max 0: no limit */
+    const char *def;  /* as one would write it (OPT_LIST and OPT_NODE: YAML); NULL: none (zero value) */
+    int64_t min, max; /* OPT_INT, OPT_SIZE (bytes), OPT_DURATION (ns); max 0: no upper limit */
     bool required;
     const char *help; /* one line, English */
 };
 
-/* Fills `target` (zeroed by the caller) with defaults and then with the file's values. Every error names line and
- * column. `arena` holds OPT_NODE subtrees and must outlive the target. 0, -EINVAL, -ENOENT, -EACCES, -E2BIG, -ENOMEM.
- * path NULL: defaults only. */
+/* Fills `target` (zeroed by the caller) with defaults and then with the file's values. Reports every problem of the file
+ * in diags, each with line and column. `arena` holds OPT_NODE subtrees and must outlive the target. A key with nothing
+ * behind it empties OPT_LIST and OPT_NODE and is an error for the rest. path NULL: defaults only. 0, -EINVAL (also when
+ * a required key is missing), -ENOENT, -EACCES, -E2BIG, -ENOMEM; on failure the target owns nothing. */
 int config_load(const char *path, const struct option *opts, size_t n, void *target, struct arena *arena,
                 struct diags *diags);
 int config_parse(struct str text, const char *name, const struct option *opts, size_t n, void *target,

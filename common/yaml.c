@@ -52,7 +52,7 @@ static int col_of(const yaml_event_t *e)
 
 static int out_of_memory(struct reader *r)
 {
-    return diag_set(r->diag, -ENOMEM, "out of memory");
+    return diag_set(r->diag, -ENOMEM, "out of memory, or over the limit of the arena");
 }
 
 /* libyaml's reader (encoding errors) knows only the byte offset. */
