@@ -36,6 +36,8 @@ static const struct option options[] = {
     {"silence.agent_after", OPT_DURATION, AT(silence.agent_after_ns), "5m", NS_PER_S, 30 * DAY, false, "an agent not heard for this long is silent"},
     {"silence.source_after", OPT_DURATION, AT(silence.source_after_ns), "24h", NS_PER_S, 365 * DAY, false, "a log source without a line for this long is silent"},
     {"api.socket", OPT_PATH, AT(api.socket), "/run/vonggac/api.sock", 0, 0, false, "Unix socket of the console's API"},
+    {"session.idle", OPT_DURATION, AT(session.idle_ns), "15m", 60 * NS_PER_S, 15 * 60 * NS_PER_S, false, "a console session ends when nobody has used it for this long (level 3 asks for at most 15 minutes)"},
+    {"session.max", OPT_DURATION, AT(session.max_ns), "12h", 600 * NS_PER_S, DAY, false, "a console session ends this long after the sign-in"},
     {"taxii.url", OPT_STR, AT(taxii.url), NULL, 0, 0, false, "national centre: https://host:port/root/collections/ID/; nothing is sent without it"},
     {"taxii.authority", OPT_PATH, AT(taxii.authority), NULL, 0, 0, false, "file of authorities that may sign the centre's certificate (default: the system's)"},
     {"taxii.certificate", OPT_PATH, AT(taxii.certificate), NULL, 0, 0, false, "our client certificate for the centre"},

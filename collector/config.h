@@ -35,6 +35,9 @@ struct collector_config {
         char *socket;
     } api;
     struct {
+        int64_t idle_ns, max_ns;
+    } session;
+    struct {
         char *url, *authority, *certificate, *key, *user, *password_file; /* NULL where not given */
     } taxii;
     struct {
