@@ -12,7 +12,8 @@
  *   0 magic "VGB1" | 4 u32 crc32 of all that follows (zlib) | 8 u32 header_len | 12 u32 payload_len
  *   16 agent id[16] | 32 stream id[16] | 48 u64 seq | 56 u64 start | 64 u64 end | 72 u32 records | 76 u32 raw_len
  *   80 i64 read_first_ns | 88 i64 read_last_ns | 96 i32 tz_offset_s | 100 u8 encoding | 101 u8 flags | 102 u16 zero
- *   104 strings, each u16 length and bytes: source, type, path, host, cursor; then payload (zstd with checksum)
+ *   104 strings, each u16 length and bytes: source, type, path, host, cursor; then at header_len the payload: one zstd
+ *   frame with content size and checksum
  */
 #pragma once
 
@@ -59,8 +60,9 @@ struct batch {
     struct str payload;
 };
 
-/* Compresses `raw` (whole records) and appends header and payload to out. Fills b->payload and the lengths are taken
- * from raw; everything else comes from b. level: zstd level. 0, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EINVAL. */
+/* Compresses `raw` (whole records, each ending in '\n') and appends header and payload to out. raw_len and payload of b are
+ * not looked at; everything else comes from b. level: zstd level. 0, -EMSGSIZE (raw or a string too long), -ENOBUFS, -ENOMEM,
+ * -EINVAL (what batch_decode or batch_raw would refuse: records, positions, flags, a zero byte in a string). */
 int batch_encode(const struct batch *b, struct str raw, int level, struct buf *out);
 
 /* Checks magic, lengths, crc, ranges and strings, and points ret into `bytes` (borrows). Does not decompress. `bytes`
@@ -70,7 +72,8 @@ int batch_decode(struct str bytes, struct batch *ret, struct diag *diag);
 /* Total length from the first 16 bytes; 0 when they cannot be a batch's start. */
 size_t batch_peek_len(const uint8_t head[static 16]);
 
-/* Decompresses the payload behind what `out` holds. 0, -EBADMSG (corrupt, or longer or shorter than raw_len), -ENOMEM. */
+/* Decompresses the payload behind what `out` holds. 0, -EBADMSG (corrupt, longer or shorter than raw_len, or not `records`
+ * lines), -ENOMEM (also when out may not grow by raw_len). */
 int batch_raw(const struct batch *b, struct buf *out);
 
 /* Writes to out the batch without what lies before position `from` (start < from < end): for a resend with other
