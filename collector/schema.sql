@@ -20,7 +20,9 @@ CREATE TABLE alerts (
     rule_id TEXT NOT NULL,
     rule_title TEXT NOT NULL,
     rule_title_vi TEXT,
-    rule_json TEXT NOT NULL,          -- the rule as it was then: author, level, tags, description, references, file
+    rule_json TEXT NOT NULL,          -- the rule as it was then, members that it lacks left out: {"author", "status", "date", "tags": [],
+                                      -- "description", "description_vi", "references": [], "falsepositives": [], "file", "line",
+                                      -- correlation: "group_by": [], "timespan_s"}
     kind TEXT NOT NULL CHECK (kind IN ('detection', 'correlation')),
     level INTEGER NOT NULL,           -- 0 informational .. 4 critical
     status TEXT NOT NULL DEFAULT 'new' CHECK (status IN ('new', 'acknowledged', 'escalated', 'closed')),
@@ -70,13 +72,14 @@ CREATE TABLE outbox (                 -- what goes to the national centre; a row
     change INTEGER NOT NULL UNIQUE,   -- grows with every insert or update of any row
     incident_id TEXT NOT NULL REFERENCES incidents (id),
     bundle_json TEXT NOT NULL,        -- TAXII envelope: {"objects": [...]}
+    destination TEXT,                 -- URL of the collection it was last sent to
     state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sent', 'acknowledged', 'rejected')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_try_ns INTEGER NOT NULL,
     last_error TEXT,
     status_id TEXT,                   -- TAXII status resource at the peer that is still pending
     success_count INTEGER, failure_count INTEGER, pending_count INTEGER,
-    response_json TEXT,               -- array: the peer's last status resource of each part the envelope was split into
+    response_json TEXT,               -- [{"objects": [ids], "status": the peer's last status resource}], one for each part sent
     created_ns INTEGER NOT NULL,
     sent_ns INTEGER,
     acknowledged_ns INTEGER
