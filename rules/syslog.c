@@ -43,6 +43,13 @@ static bool take_pri(struct str *s, int *ret)
     return true;
 }
 
+/* A time without a zone is the writer's. */
+static bool from_local(struct syslog *ret, int32_t tz_offset_s)
+{
+    ret->ts_is_guessed = true;
+    return !__builtin_sub_overflow(ret->ts_ns, tz_offset_s * NS_PER_S, &ret->ts_ns);
+}
+
 static bool take_time(struct str *s, int64_t near_ns, int32_t tz_offset_s, struct syslog *ret)
 {
     size_t len = 0;
@@ -52,10 +59,8 @@ static bool take_time(struct str *s, int64_t near_ns, int32_t tz_offset_s, struc
         bool has_zone = false;
         if (s->p[4] != '-' || time_parse_rfc3339(*s, &ret->ts_ns, &has_zone, &len) < 0)
             return false;
-        if (!has_zone) {
-            ret->ts_ns -= tz_offset_s * NS_PER_S;
-            ret->ts_is_guessed = true;
-        }
+        if (!has_zone && !from_local(ret, tz_offset_s))
+            return false;
     } else {
         if (s->p[0] < 'A' || s->p[0] > 'S' || s->p[3] != ' ' ||
             time_parse_rfc3164(*s, near_ns, tz_offset_s, &ret->ts_ns, &len) < 0)
@@ -80,11 +85,13 @@ static bool split_tag(struct str word, struct syslog *ret)
     ret->program = word;
     if (word.p[word.len - 1] != ']')
         return true;
-    const char *open = memrchr(word.p, '[', word.len);
-    if (!open || open == word.p)
+    size_t open = word.len - 1;
+    while (open > 0 && word.p[open] != '[')
+        open--;
+    if (open == 0)
         return true;
-    ret->program.len = (size_t)(open - word.p);
-    struct str pid = {open + 1, word.len - ret->program.len - 2};
+    ret->program.len = open;
+    struct str pid = {word.p + open + 1, word.len - open - 2};
     if (parse_i64(pid, 0, INT32_MAX, &ret->pid) < 0)
         ret->pid = -1;
     return true;
@@ -147,10 +154,8 @@ static bool parse_5424(struct str s, int32_t tz_offset_s, struct syslog *ret)
         size_t len = 0;
         if (time_parse_rfc3339(stamp, &ret->ts_ns, &has_zone, &len) < 0 || len != stamp.len)
             return false;
-        if (!has_zone) {
-            ret->ts_ns -= tz_offset_s * NS_PER_S;
-            ret->ts_is_guessed = true;
-        }
+        if (!has_zone && !from_local(ret, tz_offset_s))
+            return false;
         ret->has_ts = true;
     }
     if (!str_eq(host, STR("-")))
