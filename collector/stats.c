@@ -8,7 +8,7 @@ struct metric collector_stats[STAT_COUNT] = {
 #undef STAT
 };
 
-bool stat_is_drop(enum stat id)
+bool stat_is_drop(enum stat_id id)
 {
     return strstr(collector_stats[id].name, "_dropped_") || strstr(collector_stats[id].name, "_lost_");
 }

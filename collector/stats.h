@@ -7,7 +7,7 @@
 
 #include "common/metrics.h"
 
-enum stat {
+enum stat_id {
 #define STAT(id, kind, name, help) STAT_##id,
 #include "collector/stats.def"
 #undef STAT
@@ -16,19 +16,19 @@ enum stat {
 
 extern struct metric collector_stats[STAT_COUNT];
 
-static inline void stat_add(enum stat id, int64_t by)
+static inline void stat_add(enum stat_id id, int64_t by)
 {
     metric_add(&collector_stats[id], by);
 }
 
-static inline void stat_set(enum stat id, int64_t v)
+static inline void stat_set(enum stat_id id, int64_t v)
 {
     metric_set(&collector_stats[id], v);
 }
 
-static inline int64_t stat_get(enum stat id)
+static inline int64_t stat_get(enum stat_id id)
 {
     return metric_get(&collector_stats[id]);
 }
 
-bool stat_is_drop(enum stat id); /* by its name, see stats.def */
+bool stat_is_drop(enum stat_id id); /* by its name, see stats.def */
