@@ -30,6 +30,8 @@ struct collector {
     /* The content in force. detect replaces it at a reload; everybody else reads it between lock and unlock below. */
     pthread_rwlock_t content_lock;
     struct content *content;
+    struct content *rejected;    /* what the last reload brought when it had errors and was not taken; NULL otherwise.
+                                 /api/rules shows its diags in place of the content's. */
     unsigned content_generation; /* grows with each replacement: what was built upon the old one must be made anew */
     atomic_bool reload_wanted;   /* set by SIGHUP, taken by detect */
 
@@ -53,6 +55,10 @@ struct collector {
     struct outbox *outbox;
 };
 
+/* Opens the wake-ups; the caller has filled in config. 0 or negative errno. */
+int collector_init(struct collector *c);
+void collector_clear(struct collector *c);
+
 /* Logs are the caller's. Any thread; the first error stays. */
 void collector_fail(struct collector *c, int err);
 
@@ -60,6 +66,7 @@ void collector_fail(struct collector *c, int err);
 const struct content *collector_content_lock(struct collector *c);
 void collector_content_unlock(struct collector *c);
 void collector_content_replace(struct collector *c, struct content *fresh); /* takes fresh, frees the old one */
+void collector_content_reject(struct collector *c, struct content *broken); /* takes broken */
 
 /* A part: start returns 0, or a negative errno after logging why. Both run on the main thread. */
 struct part {
