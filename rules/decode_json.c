@@ -17,11 +17,6 @@
 #define ECS_DEPTH_MAX 8
 #define NAME_MAX_LEN  256
 
-static int keep(int r)
-{
-    return r == -E2BIG ? 0 : r;
-}
-
 /* A record we cannot read: its text as message, so that nothing is hidden. */
 static int keep_as_text(struct decode_ctx *c, const struct decode_input *in, struct event *ev)
 {
@@ -32,8 +27,8 @@ static int keep_as_text(struct decode_ctx *c, const struct decode_input *in, str
     ev->ts_is_guessed = true;
     int r = decode_common_fields(in, (struct str){0}, ev);
     if (r == 0)
-        r = keep(event_add_str(ev, F_EVENT_KIND, STR("event")));
-    return r == 0 && in->line.len ? keep(event_add_str(ev, F_MESSAGE, in->line)) : r;
+        r = event_keep(event_add_str(ev, F_EVENT_KIND, STR("event")));
+    return r == 0 && in->line.len ? event_keep(event_add_str(ev, F_MESSAGE, in->line)) : r;
 }
 
 /* ---- journal ---- */
@@ -237,7 +232,7 @@ static int add_scalar(struct ecs *e, struct str name, const struct json_value *v
     }
     if (r == -E2BIG)
         e->c->stats.dropped_fields++;
-    return keep(r);
+    return event_keep(r);
 }
 
 static int add_elements(struct ecs *e, struct str name, const struct json_value *array)
@@ -303,7 +298,7 @@ static int add_missing(const struct decode_input *in, struct event *ev)
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(rows) && r == 0; i++) {
         if (rows[i].value.len && !event_get(ev, rows[i].key))
-            r = keep(event_add_str(ev, rows[i].key, rows[i].value));
+            r = event_keep(event_add_str(ev, rows[i].key, rows[i].value));
     }
     return r;
 }

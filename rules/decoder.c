@@ -8,10 +8,7 @@
  */
 #include "rules/decoder.h"
 
-#include "rules/access.h"
-#include "rules/address.h"
 #include "rules/decoder_impl.h"
-#include "rules/url.h"
 
 #include <errno.h>
 
@@ -201,35 +198,6 @@ static void find_route(struct decode_ctx *c, const struct decode_input *in)
 
 /* ---- one decoder ---- */
 
-/* Adds fields that cannot fail but for memory; a full event keeps what it has. */
-static int keep(int r)
-{
-    return r == -E2BIG ? 0 : r;
-}
-
-static int add_str(struct event *ev, name_id key, struct str s)
-{
-    return s.len ? keep(event_add_str(ev, key, s)) : 0;
-}
-
-static int add_int(struct event *ev, name_id key, int64_t i)
-{
-    return i >= 0 ? keep(event_add_int(ev, key, i)) : 0;
-}
-
-static int add_consts(struct event *ev, const struct field *consts, size_t n)
-{
-    if ((size_t)(ev->cap - ev->n) >= n) {
-        memcpy(ev->fields + ev->n, consts, n * sizeof(*consts));
-        ev->n = (uint16_t)(ev->n + n);
-        return 0;
-    }
-    int r = 0;
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = keep(event_add_field(ev, &consts[i]));
-    return r;
-}
-
 static const struct kv_row *find_kv(const struct decoder *d, struct str key)
 {
     for (size_t slot = kv_hash(key); d->kv_slots[slot]; slot = (slot + 1) & (KV_SLOTS - 1)) {
@@ -272,7 +240,7 @@ static int add_captures(struct decode_ctx *c, const struct decoder *d, const str
                         struct event *ev)
 {
     const PCRE2_SIZE *ov = pcre2_get_ovector_pointer(c->match);
-    int r = add_consts(ev, p->consts, p->n_consts);
+    int r = event_put_consts(ev, p->consts, p->n_consts);
     for (size_t i = 0; i < p->n_captures && r == 0; i++) {
         const struct capture *cap = &p->captures[i];
         PCRE2_SIZE from = ov[2 * cap->group], to = ov[2 * cap->group + 1];
@@ -334,82 +302,6 @@ static int try_patterns(struct decode_ctx *c, const struct decoder *d, struct st
     return 0;
 }
 
-/* Target and what it means; a request that is none is kept whole. */
-static int add_request(const struct access *a, struct event *ev, bool *has_domain)
-{
-    struct access_request req;
-    struct str target, decoded;
-    struct url url;
-    bool is_http = access_request(a->request, &req);
-    int r = access_unescape(is_http ? req.target : a->request, ev->arena, &target);
-    if (r == 0)
-        r = url_decode(target, ev->arena, &decoded);
-    if (r == 0)
-        r = keep(event_add_str(ev, F_URL_ORIGINAL, target));
-    if (r == 0)
-        r = keep(event_add_str(ev, F_VONGGAC_URL_DECODED, decoded));
-    if (r < 0 || !is_http)
-        return r;
-    url_split(target, &url);
-    *has_domain = url.domain.len > 0;
-    r = add_str(ev, F_HTTP_REQUEST_METHOD, req.method);
-    if (r == 0)
-        r = add_str(ev, F_HTTP_VERSION, req.version);
-    if (r == 0)
-        r = add_str(ev, F_URL_DOMAIN, url.domain);
-    if (r == 0)
-        r = add_str(ev, F_URL_PATH, url.path);
-    return r == 0 && url.has_query ? keep(event_add_str(ev, F_URL_QUERY, url.query)) : r;
-}
-
-static int add_unescaped(struct event *ev, name_id key, struct str s)
-{
-    int r = access_unescape(s, ev->arena, &s);
-    return r == 0 ? add_str(ev, key, s) : r;
-}
-
-static int add_client(const struct access *a, struct event *ev)
-{
-    struct str ip;
-    int r = add_str(ev, F_SOURCE_ADDRESS, a->client);
-    if (r == 0 && address_ip(a->client, &ip))
-        r = add_str(ev, F_SOURCE_IP, ip);
-    return r == 0 ? add_int(ev, F_SOURCE_PORT, a->client_port) : r;
-}
-
-static int try_access(const struct decoder *d, struct str msg, struct event *ev)
-{
-    struct access a;
-    bool has_domain = false;
-    if (!access_parse(msg, &a))
-        return 0;
-    ev->ts_ns = a.ts_ns;
-    ev->ts_is_guessed = false;
-    int r = add_consts(ev, d->consts, d->n_consts);
-    if (r == 0)
-        r = add_client(&a, ev);
-    if (r == 0)
-        r = add_unescaped(ev, F_USER_NAME, a.user);
-    if (r == 0)
-        r = add_request(&a, ev, &has_domain);
-    if (r == 0 && !has_domain)
-        r = add_str(ev, F_URL_DOMAIN, a.vhost);
-    if (r == 0)
-        r = add_int(ev, F_HTTP_RESPONSE_STATUS_CODE, a.status);
-    if (r == 0)
-        r = add_int(ev, F_HTTP_RESPONSE_BODY_BYTES, a.bytes);
-    if (r == 0)
-        r = add_unescaped(ev, F_HTTP_REQUEST_REFERRER, a.referrer);
-    if (r == 0)
-        r = add_unescaped(ev, F_USER_AGENT_ORIGINAL, a.agent);
-    if (r == 0)
-        r = add_str(ev, F_EVENT_OUTCOME,
-                    a.status < 0     ? STR("unknown")
-                    : a.status < 400 ? STR("success")
-                                     : STR("failure"));
-    return r < 0 ? r : 1;
-}
-
 static bool holds_one(const struct strs *list, struct str msg, bool at_start)
 {
     for (size_t i = 0; i < list->n; i++) {
@@ -430,7 +322,7 @@ static int try_list(struct decode_ctx *c, const uint16_t *list, size_t n, struct
         const struct decoder *d = c->ds->v[list[i]];
         if (!guards_hold(d, msg))
             continue;
-        int r = d->parser == PARSER_ACCESS ? try_access(d, msg, ev) : try_patterns(c, d, msg, ev);
+        int r = d->parser == PARSER_ACCESS ? decode_access(d, msg, ev) : try_patterns(c, d, msg, ev);
         if (r != 0) {
             c->winner = d;
             return r;
@@ -443,14 +335,14 @@ static int try_list(struct decode_ctx *c, const uint16_t *list, size_t n, struct
 
 int decode_common_fields(const struct decode_input *in, struct str host, struct event *ev)
 {
-    int r = add_str(ev, F_HOST_NAME, host.len ? host : in->host);
+    int r = event_put_str(ev, F_HOST_NAME, host.len ? host : in->host);
     if (r == 0)
-        r = add_str(ev, F_AGENT_ID, str_of(in->agent_id));
+        r = event_put_str(ev, F_AGENT_ID, str_of(in->agent_id));
     if (r == 0)
-        r = add_str(ev, F_AGENT_NAME, in->agent_name);
+        r = event_put_str(ev, F_AGENT_NAME, in->agent_name);
     if (r == 0)
-        r = add_str(ev, F_VONGGAC_SOURCE_NAME, in->source);
-    return r == 0 ? add_str(ev, F_LOG_FILE_PATH, in->path) : r;
+        r = event_put_str(ev, F_VONGGAC_SOURCE_NAME, in->source);
+    return r == 0 ? event_put_str(ev, F_LOG_FILE_PATH, in->path) : r;
 }
 
 /* Nobody knew the message: at least say what kind of line it is, so that rules by program and keywords work. */
@@ -459,10 +351,10 @@ static int add_fallback(struct decode_ctx *c, const struct program *p, struct st
     for (size_t i = 0; i < p->n_selected; i++) {
         const struct decoder *d = c->ds->v[p->list[i]];
         if (guards_hold(d, msg) && d->parser == PARSER_PATTERNS)
-            return add_consts(ev, d->consts, d->n_consts);
+            return event_put_consts(ev, d->consts, d->n_consts);
     }
-    int r = add_str(ev, F_EVENT_KIND, STR("event"));
-    return r == 0 ? add_str(ev, F_EVENT_DATASET, STR("system.syslog")) : r;
+    int r = event_put_str(ev, F_EVENT_KIND, STR("event"));
+    return r == 0 ? event_put_str(ev, F_EVENT_DATASET, STR("system.syslog")) : r;
 }
 
 int decode_message(struct decode_ctx *c, const struct decode_input *in, const struct message *m, struct event *ev)
@@ -473,17 +365,17 @@ int decode_message(struct decode_ctx *c, const struct decode_input *in, const st
         ev->ts_is_guessed = true; /* the time of the last repetition at best */
     int r = decode_common_fields(in, m->host, ev);
     if (r == 0)
-        r = add_str(ev, F_MESSAGE, msg);
+        r = event_put_str(ev, F_MESSAGE, msg);
     if (r == 0)
-        r = add_str(ev, F_PROCESS_NAME, m->program);
+        r = event_put_str(ev, F_PROCESS_NAME, m->program);
     if (r == 0)
-        r = add_str(ev, F_LOG_SYSLOG_APPNAME, m->program);
+        r = event_put_str(ev, F_LOG_SYSLOG_APPNAME, m->program);
     if (r == 0)
-        r = add_int(ev, F_PROCESS_PID, m->pid);
+        r = event_put_int(ev, F_PROCESS_PID, m->pid);
     if (r == 0)
-        r = add_str(ev, F_LOG_LEVEL, syslog_severity(m->severity));
+        r = event_put_str(ev, F_LOG_LEVEL, syslog_severity(m->severity));
     if (r == 0 && times > 0)
-        r = add_int(ev, c->ds->repeated, times);
+        r = event_put_int(ev, c->ds->repeated, times);
     if (r < 0)
         return r;
 
@@ -512,10 +404,10 @@ static int decode_bare(struct decode_ctx *c, const struct decode_input *in, stru
         r = try_list(c, c->ds->bare, c->ds->n_bare, line, ev);
     if (r != 0)
         return r;
-    r = add_str(ev, F_EVENT_KIND, STR("event"));
+    r = event_put_str(ev, F_EVENT_KIND, STR("event"));
     if (r == 0)
-        r = add_str(ev, F_EVENT_DATASET, in->type);
-    return r == 0 ? add_str(ev, F_MESSAGE, line) : r;
+        r = event_put_str(ev, F_EVENT_DATASET, in->type);
+    return r == 0 ? event_put_str(ev, F_MESSAGE, line) : r;
 }
 
 static int decode_text(struct decode_ctx *c, const struct decode_input *in, struct event *ev)

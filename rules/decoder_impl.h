@@ -9,6 +9,8 @@
 #include "rules/pattern.h"
 #include "rules/syslog.h"
 
+#include <errno.h>
+
 #define DECODERS_MAX          1024
 #define DECODER_PATTERNS_MAX  1024
 #define DECODER_LIST_MAX      256 /* entries of one `when` list, `set` map or kv map */
@@ -88,6 +90,39 @@ struct message {
     int64_t pid;  /* -1: unknown */
     int severity; /* -1: unknown */
 };
+
+/* Adding fields: an event that is full keeps what it has, so only -ENOMEM is left to go wrong. Nothing is added for an empty
+ * text or a negative number. */
+static inline int event_keep(int r)
+{
+    return r == -E2BIG ? 0 : r;
+}
+
+static inline int event_put_str(struct event *ev, name_id key, struct str s)
+{
+    return s.len ? event_keep(event_add_str(ev, key, s)) : 0;
+}
+
+static inline int event_put_int(struct event *ev, name_id key, int64_t i)
+{
+    return i >= 0 ? event_keep(event_add_int(ev, key, i)) : 0;
+}
+
+static inline int event_put_consts(struct event *ev, const struct field *consts, size_t n)
+{
+    if ((size_t)(ev->cap - ev->n) >= n) {
+        memcpy(ev->fields + ev->n, consts, n * sizeof(*consts));
+        ev->n = (uint16_t)(ev->n + n);
+        return 0;
+    }
+    int r = 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = event_keep(event_add_field(ev, &consts[i]));
+    return r;
+}
+
+/* 1, 0 (no access line) or -ENOMEM. */
+int decode_access(const struct decoder *d, struct str msg, struct event *ev);
 
 /* Fields every event has. Then the message through the decoders. Both 0 or 1 (known) or -ENOMEM. */
 int decode_message(struct decode_ctx *c, const struct decode_input *in, const struct message *m, struct event *ev);
