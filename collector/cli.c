@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `vonggac`, the command line for people: finds the command, gives help. Each area's commands are in cli_<area>.c; to add one,
+ * write its run function, declare it in cli.h and put its row into `commands`.
+ */
+#include "collector/cli.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct command commands[] = {
+    {"version", "", "print the versions of this program and of the libraries it runs with", cli_version},
+};
+
+/* Length of the first word when the name has two, else 0. */
+static size_t group_len(const char *name)
+{
+    const char *space = strchr(name, ' ');
+    return space ? (size_t)(space - name) : 0;
+}
+
+static bool is_in_group(const struct command *c, const char *group)
+{
+    size_t len = group_len(c->name);
+    return len > 0 && strlen(group) == len && memcmp(c->name, group, len) == 0;
+}
+
+static void print_commands(FILE *to, const char *group)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (!group || is_in_group(&commands[i], group))
+            fprintf(to, "  %-18s %s\n", commands[i].name, commands[i].help);
+}
+
+static void print_usage(FILE *to, const char *group)
+{
+    fprintf(to, "Usage: vonggac %s%sCOMMAND [OPTIONS]\n\n", group ? group : "", group ? " " : "");
+    print_commands(to, group);
+    fprintf(to, "\n'vonggac COMMAND --help' tells more. Exit status: 0 done, 1 failed, 2 wrong usage.\n");
+}
+
+static bool group_exists(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (is_in_group(&commands[i], word))
+            return true;
+    return false;
+}
+
+/* The command that the words at the front of argv name, and how many words that took. */
+static const struct command *find(int argc, char **argv, int *ret_words)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *c = &commands[i];
+        size_t len = group_len(c->name);
+        *ret_words = len ? 2 : 1;
+        if (len ? argc > 1 && is_in_group(c, argv[0]) && strcmp(c->name + len + 1, argv[1]) == 0
+                : strcmp(c->name, argv[0]) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("vonggac", LOG_LEVEL_INFO);
+    argc--, argv++;
+    if (argc == 0) {
+        print_usage(stderr, NULL);
+        return CLI_USAGE;
+    }
+    if (is_help(argv[0])) {
+        print_usage(stdout, NULL);
+        return CLI_OK;
+    }
+    if (strcmp(argv[0], "--version") == 0) {
+        printf("vonggac %s\n", VONGGAC_VERSION);
+        return CLI_OK;
+    }
+    int words;
+    const struct command *c = find(argc, argv, &words);
+    if (c) {
+        int r = c->run(c, argc - words + 1, argv + words - 1);
+        if (fflush(stdout) == 0 && !ferror(stdout))
+            return r;
+        fprintf(stderr, "vonggac: cannot write the output: %s\n", strerror(errno));
+        return CLI_FAILED;
+    }
+    bool wants_group = group_exists(argv[0]), wants_help = argc > 1 && is_help(argv[1]);
+    if (wants_group && wants_help) {
+        print_usage(stdout, argv[0]);
+        return CLI_OK;
+    }
+    if (wants_group && argc > 1)
+        fprintf(stderr, "vonggac: no command '%s %s'\n", argv[0], argv[1]);
+    else if (!wants_group)
+        fprintf(stderr, "vonggac: no command '%s'\n", argv[0]);
+    print_usage(stderr, wants_group ? argv[0] : NULL);
+    return CLI_USAGE;
+}
