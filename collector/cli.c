@@ -12,6 +12,12 @@
 #include <stdio.h>
 
 static const struct command commands[] = {
+    {"status", "", "say whether the collector runs and is well", cli_status},
+    {"agent token", "", "make a token to enrol agents with, and print it", cli_agent_token},
+    {"agent list", "", "list the agents enrolled", cli_agent_list},
+    {"agent revoke", "ID", "refuse an agent from now on, for ever", cli_agent_revoke},
+    {"authority init", "", "make the authority and the collector's certificate", cli_authority_init},
+    {"authority server", "", "make the collector's certificate anew, with the same authority", cli_authority_server},
     {"version", "", "print the versions of this program and of the libraries it runs with", cli_version},
 };
 

@@ -51,4 +51,10 @@ int cli_usage(const struct command *self, const char *fmt, ...)
 int cli_config(const char *path, struct collector_config *ret);
 
 /* The commands. */
+int cli_agent_list(const struct command *self, int argc, char **argv);
+int cli_agent_revoke(const struct command *self, int argc, char **argv);
+int cli_agent_token(const struct command *self, int argc, char **argv);
+int cli_authority_init(const struct command *self, int argc, char **argv);
+int cli_authority_server(const struct command *self, int argc, char **argv);
+int cli_status(const struct command *self, int argc, char **argv);
 int cli_version(const struct command *self, int argc, char **argv);
