@@ -49,14 +49,18 @@ typedef void (*match_fn)(const struct match *m, void *ctx);
 struct matcher_stats {
     uint64_t events, matches, correlation_hits;
     uint64_t groups, group_bytes, evicted, evicted_live; /* live: its window was still open */
+    uint64_t dropped_hits;                               /* the oldest of a group with more hits than it may hold */
+    uint64_t regex_gave_up; /* regex matches that reached PCRE2's limits: taken as no match */
 };
 
 /* memory_max: bytes for correlation state. NULL: out of memory. Borrows rs. */
 struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max);
 struct matcher *matcher_free(struct matcher *m); /* NULL is fine; always returns NULL */
 
-/* Calls on_match for every detection and correlation this event completes. 0 or -ENOMEM (the event was evaluated, but
- * correlation state could not grow). Never blocks. */
+/* Calls on_match for every detection and correlation this event completes, except silent ones (rule->is_silent). A
+ * correlation is reported again each time its period's alert changes, and a late event can change two periods: what was
+ * reported last for a (rule, group, period) is the alert. 0 or -ENOMEM (the event was evaluated as far as memory went).
+ * Never blocks. on_match must not use the matcher. */
 int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, void *ctx);
 
 void matcher_stats(const struct matcher *m, struct matcher_stats *ret);

@@ -3,7 +3,7 @@
  * A set of Sigma rules, compiled. Build it once, then share it read-only between any number of threads; each thread (or
  * each shard) makes its own matcher. No I/O, no threads, no globals: texts come in, structs come out.
  *
- *     ruleset_new -> ruleset_add_mapping* -> ruleset_add* -> ruleset_compile -> matcher_new (matcher.h)
+ *     ruleset_new -> ruleset_placeholder*, ruleset_add_mapping*, ruleset_add* -> ruleset_compile -> matcher_new (matcher.h)
  *
  * Source: Sigma specification 2.1.0 (sigma-rules, sigma-correlation-rules, sigma-modifiers appendix).
  */
@@ -31,7 +31,7 @@ struct rule_test { /* an inline test: the `tests` attribute of our rules */
 struct rule {
     enum rule_kind kind;
     enum rule_level level;
-    const char *id;               /* UUID; a name where the rule has no id */
+    const char *id;               /* UUID; the name, or else the title, where the rule has no id */
     const char *name;             /* may be NULL */
     const char *title, *title_vi; /* title_vi NULL where there is none */
     const char *description, *description_vi, *author, *status, *date;
@@ -45,7 +45,8 @@ struct rule {
     const char *const *group_by;              /* correlation: field names as written */
     size_t n_group_by;
     int64_t timespan_ns; /* correlation */
-    bool is_silent;      /* only feeds correlations (`generate: false`): no alert of its own */
+    bool is_silent;      /* only feeds correlations (`generate: false`): the matcher never reports it */
+    bool is_unmapped;    /* no mapping knows its log source: it cannot match */
     const char *file;
     int line;
     const struct rule_test *tests;
@@ -55,15 +56,21 @@ struct rule {
 struct ruleset *ruleset_new(struct names *names); /* borrows names, which must outlive it. NULL: out of memory */
 struct ruleset *ruleset_free(struct ruleset *rs); /* NULL is fine; always returns NULL */
 
+/* One value of a placeholder (`field|expand: '%name%'`); call it again for each further value. A rule whose placeholder has
+ * no value is left out by ruleset_compile, with a message that names it. Copies. 0, -EINVAL (empty name) or -ENOMEM. */
+int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value);
+
 /* One file of rules/mappings: which events belong to a log source, and which ECS field each Sigma field is. */
 int ruleset_add_mapping(struct ruleset *rs, struct str text, const char *file, struct diags *diags);
 
 /* One file: one or more YAML documents, each a detection, correlation or filter. A document that cannot be used is
- * reported with line and column and left out; the others stay. Returns the number of documents left out, or -ENOMEM. */
+ * reported with line and column and left out; the others stay. Returns the number of documents left out, or -ENOMEM.
+ * -EINVAL once compiled. */
 int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct diags *diags);
 
 /* Resolves references, maps fields, builds the matcher's plan. After this the set is immutable. Returns the number of
- * rules left out (unknown reference, unmapped log source is a warning), or -ENOMEM. */
+ * rules left out (unknown reference, placeholder without a value, ...), or -ENOMEM. A rule whose log source no mapping
+ * knows stays, never matches, and is a warning. */
 int ruleset_compile(struct ruleset *rs, struct diags *diags);
 
 size_t ruleset_count(const struct ruleset *rs);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An event's way through the rules: find the log sources it belongs to, try the rules of those, report what matched,
+ * and give hits to the correlations. Values are folded at most once an event, whatever number of rules looks at them.
+ *
+ * The rules of a source are tried one after the other; one index over all needles would go in here, below try_source.
+ */
+#include "rules/matcher.h"
+
+#include "rules/correlate.h"
+
+#include <errno.h>
+
+#define SCRATCH_MAX (8 * MIB) /* folded text of one event */
+#define VALUE_RAW   EVENT_FIELDS_MAX
+#define KEYS_MAX    (1 * MIB) /* group keys of one hit, over all correlations above it */
+
+struct slot { /* where a field's values start in the event */
+    uint32_t epoch;
+    uint16_t first;
+};
+
+struct matcher {
+    const struct ruleset *rs;
+    struct arena *arena;
+    struct match_env env;
+    struct correlator *correlator;
+    uint32_t epoch; /* of the event: what slots and values belong to */
+    uint64_t event_number;
+    struct slot slots[NAMES_MAX];
+    uint16_t next[EVENT_FIELDS_MAX]; /* the next value of the same field, or VALUE_RAW */
+    uint32_t value_epoch[EVENT_FIELDS_MAX + 1];
+    struct value values[EVENT_FIELDS_MAX + 1];
+    uint32_t *tried; /* by loaded rule: the epoch in which it matched */
+    struct buf keys;
+    uint64_t events, matches;
+    /* during matcher_eval */
+    const struct event *ev;
+    match_fn on_match;
+    void *ctx;
+    const struct plan *plan; /* the detection that hit */
+    struct matched matched[MATCHED_MAX];
+    size_t n_matched;
+    bool has_matched;
+};
+
+struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
+{
+    struct matcher *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->rs = rs;
+    m->keys = BUF_INIT(KEYS_MAX);
+    m->arena = arena_new(SCRATCH_MAX);
+    m->tried = calloc(rs->n_loaded + 1, sizeof(*m->tried));
+    m->correlator = correlator_new(rs->n_correlations, memory_max);
+    if (!m->arena || !m->tried || !m->correlator || match_env_init(&m->env, m->arena) < 0)
+        return matcher_free(m);
+    return m;
+}
+
+struct matcher *matcher_free(struct matcher *m)
+{
+    if (!m)
+        return NULL;
+    match_env_clear(&m->env);
+    correlator_free(m->correlator);
+    buf_clear(&m->keys);
+    arena_free(m->arena);
+    free(m->tried);
+    free(m);
+    return NULL;
+}
+
+/* ---- values of the event ---- */
+
+static void index_event(struct matcher *m, const struct event *ev)
+{
+    m->ev = ev;
+    if (++m->epoch == 0) { /* wrapped: nothing may look like it belonged to this event */
+        memset(m->slots, 0, sizeof(m->slots));
+        memset(m->value_epoch, 0, sizeof(m->value_epoch));
+        memset(m->tried, 0, (m->rs->n_loaded + 1) * sizeof(*m->tried));
+        m->epoch = 1;
+    }
+    for (size_t i = MIN((size_t)ev->n, (size_t)EVENT_FIELDS_MAX); i-- > 0;) {
+        struct slot *slot = &m->slots[ev->fields[i].key % NAMES_MAX];
+        m->next[i] = slot->epoch == m->epoch ? slot->first : VALUE_RAW;
+        *slot = (struct slot){m->epoch, (uint16_t)i};
+    }
+}
+
+/* Index of the field's first value, or -1. */
+static int first_value(const struct matcher *m, name_id field)
+{
+    if (field == F_EVENT_ORIGINAL)
+        return m->ev->raw.len ? VALUE_RAW : -1;
+    const struct slot *slot = &m->slots[field % NAMES_MAX];
+    return slot->epoch == m->epoch ? slot->first : -1;
+}
+
+static int next_value(const struct matcher *m, int i)
+{
+    return i == VALUE_RAW || m->next[i] == VALUE_RAW ? -1 : m->next[i];
+}
+
+static struct value *value_at(struct matcher *m, int i)
+{
+    struct value *v = &m->values[i];
+    if (m->value_epoch[i] == m->epoch)
+        return v;
+    m->value_epoch[i] = m->epoch;
+    if (i == VALUE_RAW)
+        value_of_text(m->ev->raw, v);
+    else
+        value_of_field(&m->ev->fields[i], v);
+    return v;
+}
+
+/* ---- leaves and trees ---- */
+
+static bool field_has_null(struct matcher *m, int first)
+{
+    for (int i = first; i >= 0; i = next_value(m, i))
+        if (value_at(m, i)->type == VALUE_NULL)
+            return true;
+    return first < 0;
+}
+
+static bool fields_relate(struct matcher *m, const struct needle *p, int first, int other)
+{
+    for (int i = first; i >= 0; i = next_value(m, i))
+        for (int k = other; k >= 0; k = next_value(m, k))
+            if (value_relates(value_at(m, i), p->relation, value_at(m, k), &m->env))
+                return true;
+    return false;
+}
+
+/* Whether the field's values satisfy the needle; *ret_value is the index of the one that does, or -1. */
+static bool needle_holds(struct matcher *m, const struct needle *p, int first, const name_id *map, int *ret_value)
+{
+    *ret_value = first;
+    switch (p->op) {
+    case NEEDLE_NULL:
+        return field_has_null(m, first);
+    case NEEDLE_EXISTS:
+        return first >= 0;
+    case NEEDLE_MISSING:
+        return first < 0;
+    case NEEDLE_FIELD:
+        return fields_relate(m, p, first, first_value(m, map[p->other]));
+    default:
+        break;
+    }
+    for (int i = first; i >= 0; i = next_value(m, i)) {
+        *ret_value = i;
+        if (needle_match(p, value_at(m, i), &m->env))
+            return true;
+    }
+    return false;
+}
+
+static int leaf_first(const struct matcher *m, const struct leaf *leaf, const name_id *map)
+{
+    return first_value(m, leaf->field == F_NONE ? F_EVENT_ORIGINAL : map[leaf->field]);
+}
+
+static bool leaf_eval(struct matcher *m, const struct leaf *leaf, const name_id *map)
+{
+    int first = leaf_first(m, leaf, map), value;
+    for (size_t i = 0; i < leaf->n; i++)
+        if (needle_holds(m, &leaf->needles[i], first, map, &value))
+            return true;
+    return false;
+}
+
+static bool eval(struct matcher *m, const struct expr *e, const name_id *map)
+{
+    switch (e->kind) {
+    case EXPR_AND:
+        for (size_t i = 0; i < e->n; i++)
+            if (!eval(m, e->kids[i], map))
+                return false;
+        return true;
+    case EXPR_OR:
+        for (size_t i = 0; i < e->n; i++)
+            if (eval(m, e->kids[i], map))
+                return true;
+        return false;
+    case EXPR_NOT:
+        return !eval(m, e->kids[0], map);
+    case EXPR_LEAF:
+        return leaf_eval(m, e->leaf, map);
+    }
+    return false;
+}
+
+/* ---- why it matched ---- */
+
+static void explain_leaf(struct matcher *m, const struct leaf *leaf, const name_id *map)
+{
+    int first = leaf_first(m, leaf, map), value;
+    for (size_t i = 0; i < leaf->n && m->n_matched < MATCHED_MAX; i++) {
+        if (!needle_holds(m, &leaf->needles[i], first, map, &value))
+            continue;
+        m->matched[m->n_matched++] = (struct matched){
+            .field = leaf->field == F_NONE ? F_NONE : map[leaf->field],
+            .field_name = leaf->field_name,
+            .value = value < 0 ? (struct str){0} : value_at(m, value)->text,
+            .pattern = leaf->needles[i].shown,
+            .selection = leaf->selection,
+        };
+        return;
+    }
+}
+
+/* Notes the satisfied leaves of a tree that holds, without those under a "not". */
+static void explain(struct matcher *m, const struct expr *e, const name_id *map)
+{
+    if (e->kind == EXPR_LEAF)
+        explain_leaf(m, e->leaf, map);
+    for (size_t i = 0; i < e->n && e->kind != EXPR_NOT && m->n_matched < MATCHED_MAX; i++)
+        if (e->kind == EXPR_AND || eval(m, e->kids[i], map))
+            explain(m, e->kids[i], map);
+}
+
+static void explain_plan(struct matcher *m)
+{
+    if (m->has_matched)
+        return;
+    m->has_matched = true;
+    m->n_matched = 0;
+    explain(m, m->plan->entry->expr, m->plan->map);
+}
+
+/* ---- hits ---- */
+
+static void on_correlated(const struct correlated *c, void *ctx)
+{
+    struct matcher *m = ctx;
+    struct field group[GROUP_BY_MAX];
+    const uint8_t *key = c->key;
+    for (size_t i = 0; i < c->correlation->n_group; i++) {
+        uint32_t len = get_u32(key);
+        group[i] = (struct field){.key = c->correlation->group_names[i], .type = VALUE_STR};
+        group[i].s = (struct str){(const char *)key + 4, len};
+        key += 4 + len;
+    }
+    explain_plan(m);
+    m->on_match(
+        &(struct match){
+            .rule = &c->correlation->entry->pub,
+            .event = m->ev,
+            .matched = m->matched,
+            .n_matched = m->n_matched,
+            .group = group,
+            .n_group = c->correlation->n_group,
+            .period_start_ns = c->period_start_ns,
+            .first_ns = c->first_ns,
+            .last_ns = c->last_ns,
+            .count = c->count,
+            .refs = c->refs,
+            .n_refs = c->n_refs,
+        },
+        m->ctx);
+}
+
+/* Appends the group key for one edge, or KEY_MISSING when the event lacks a field. */
+static int append_key(struct matcher *m, const struct edge *edge)
+{
+    size_t start = m->keys.len;
+    int err = buf_append_u32(&m->keys, 0);
+    for (size_t g = 0; err == 0 && g < edge->to->n_group; g++) {
+        int i = first_value(m, m->plan->map[edge->fields[g]]);
+        const struct value *v = i < 0 ? NULL : value_at(m, i);
+        if (!v || v->type == VALUE_NULL) {
+            m->keys.len = start + 4;
+            put_u32(m->keys.data + start, KEY_MISSING);
+            return 0;
+        }
+        size_t len = MIN(v->text.len, (size_t)KEY_VALUE_MAX);
+        err = buf_append_u32(&m->keys, (uint32_t)len);
+        err = err < 0 ? err : buf_append(&m->keys, v->text.p, len);
+    }
+    if (err < 0)
+        return -ENOMEM;
+    put_u32(m->keys.data + start, (uint32_t)(m->keys.len - start - 4));
+    return 0;
+}
+
+static int correlate(struct matcher *m)
+{
+    const struct rule_entry *e = m->plan->entry;
+    buf_reset(&m->keys);
+    for (size_t i = 0; i < e->n_edges; i++)
+        if (append_key(m, &e->edges[i]) < 0)
+            return -ENOMEM;
+    struct hit hit = {m->ev->ts_ns, m->ev->ref, m->event_number};
+    return correlator_feed(m->correlator, e->edges, e->n_edges, m->keys.data, &hit, on_correlated, m);
+}
+
+static int on_hit(struct matcher *m, const struct plan *plan)
+{
+    m->plan = plan;
+    m->has_matched = false;
+    if (!plan->entry->pub.is_silent) {
+        explain_plan(m);
+        m->matches++;
+        m->on_match(&(struct match){.rule = &plan->entry->pub,
+                                    .event = m->ev,
+                                    .matched = m->matched,
+                                    .n_matched = m->n_matched,
+                                    .count = 1,
+                                    .first_ns = m->ev->ts_ns,
+                                    .last_ns = m->ev->ts_ns},
+                    m->ctx);
+    }
+    return plan->entry->n_edges ? correlate(m) : 0;
+}
+
+/* ---- sources ---- */
+
+static bool source_has(struct matcher *m, const struct source *s)
+{
+    for (size_t w = 0; w < s->n_when; w++) {
+        bool holds = false;
+        for (int i = first_value(m, s->when[w].field); i >= 0 && !holds; i = next_value(m, i))
+            for (size_t k = 0; k < s->when[w].n && !holds; k++)
+                holds = str_eq(value_at(m, i)->text, s->when[w].values[k]);
+        if (!holds)
+            return false;
+    }
+    return true;
+}
+
+static int try_source(struct matcher *m, const struct source *s)
+{
+    int ret = 0;
+    for (size_t i = 0; i < s->n_plans; i++) {
+        const struct plan *plan = &s->plans[i];
+        if (m->tried[plan->entry->loaded] == m->epoch || !eval(m, plan->entry->expr, plan->map))
+            continue;
+        m->tried[plan->entry->loaded] = m->epoch; /* not again by way of another source */
+        int err = on_hit(m, plan);
+        ret = err < 0 ? err : ret;
+    }
+    return ret;
+}
+
+int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, void *ctx)
+{
+    int ret = 0;
+    arena_reset(m->arena);
+    index_event(m, ev);
+    m->on_match = on_match;
+    m->ctx = ctx;
+    m->event_number++;
+    m->events++;
+    m->env.is_out_of_memory = false;
+    for (size_t i = 0; i < m->rs->n_sources; i++) {
+        if (!source_has(m, m->rs->sources[i]))
+            continue;
+        int err = try_source(m, m->rs->sources[i]);
+        ret = err < 0 ? err : ret;
+    }
+    correlator_trim(m->correlator, ev->ts_ns);
+    return m->env.is_out_of_memory ? -ENOMEM : ret;
+}
+
+void matcher_stats(const struct matcher *m, struct matcher_stats *ret)
+{
+    *ret = (struct matcher_stats){.events = m->events, .matches = m->matches, .regex_gave_up = m->env.regex_gave_up};
+    correlator_stats(m->correlator, ret);
+}

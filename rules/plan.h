@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a rule set is inside: the structs that loading (detection.c, condition.c, correlation_rule.c, mapping.c, ruleset.c) builds
+ * and matching (matcher.c, correlate.c) reads. All of it lives in the rule set's arena and is immutable once compiled.
+ *
+ *     YAML -> rule_entry { expr tree of leaves }        detection.c, condition.c
+ *     logsource + mappings -> source, plan              mapping.c, ruleset.c: one plan a rule and source
+ *     correlation -> correlation, edges to it           correlation_rule.c, ruleset.c
+ *
+ * A leaf names the field as the rule's author did; the plan's source says which field of the event that is.
+ */
+#pragma once
+
+#include "rules/needle.h"
+#include "rules/ruleset.h"
+
+#define CONDITION_BYTES_MAX   8192
+#define CONDITION_DEPTH_MAX   48
+#define CONDITION_NODES_MAX   4096
+#define RULE_NEEDLES_MAX      65536 /* after expanding placeholders */
+#define CORRELATION_RULES_MAX 64    /* rules that one correlation refers to: bits of a mask */
+#define CORRELATION_DEPTH_MAX 8     /* correlations over correlations */
+#define GROUP_BY_MAX          8
+#define CORRELATIONS_MAX      4096
+#define TREE_MAX              1024 /* ways up from one rule through correlations */
+
+/* ---- detection ---- */
+
+enum expr_kind { EXPR_AND, EXPR_OR, EXPR_NOT, EXPR_LEAF };
+
+struct expr {
+    enum expr_kind kind;
+    size_t n;
+    const struct expr **kids; /* AND, OR: n of them; NOT: one */
+    struct leaf *leaf;
+};
+
+struct leaf {      /* field has one of these values */
+    name_id field; /* as the author wrote it; F_NONE: a keyword, looked for in event.original */
+    struct str field_name, selection;
+    struct needle *needles;
+    size_t n;
+    const struct pending *pending; /* values with placeholders: needles come at compile time */
+    struct leaf *next;             /* of the same rule */
+};
+
+struct selection {
+    struct str name;
+    const struct expr *expr;
+};
+
+/* ---- correlation ---- */
+
+enum correlation_type { CORRELATION_EVENT_COUNT, CORRELATION_TEMPORAL, CORRELATION_TEMPORAL_ORDERED };
+
+struct correlation {
+    enum correlation_type type;
+    uint32_t index;     /* among the rule set's correlations */
+    uint32_t threshold; /* events, or for temporal how many of the rules */
+    int64_t timespan_ns, period_ns;
+    int64_t reach_ns; /* how far before a trigger the events lie that made it one */
+    const struct rule_entry *entry;
+    struct str *rule_names; /* as referred to */
+    struct rule_entry **rules;
+    size_t n_rules;
+    struct str *group_by; /* as written: a field, or an alias */
+    name_id *group_names; /* what names it in a match */
+    size_t n_group;
+    struct alias {
+        struct str name, rule, field;
+    } * aliases;
+    size_t n_aliases;
+    bool is_generating;
+    int line, col;
+};
+
+/* A way from a rule up to a correlation that refers to it. A rule's tree lists all its ways in preorder: each edge is
+ * followed by the edges that lead on from its correlation, `size` edges in all. */
+struct edge {
+    const struct correlation *to;
+    uint32_t rule;         /* which of to->rules */
+    uint32_t size;         /* of this subtree */
+    const name_id *fields; /* group-by: as the author wrote them, to be mapped by the source of the detection */
+};
+
+/* ---- rules ---- */
+
+enum entry_kind { ENTRY_DETECTION, ENTRY_CORRELATION, ENTRY_FILTER };
+
+struct rule_entry {
+    struct rule pub;
+    enum entry_kind kind;
+    bool is_left_out, is_ecs; /* is_ecs: taxonomy ecs, fields are not mapped */
+    bool is_generated;        /* a correlation that refers to it says so */
+    uint8_t height;           /* of a correlation: 1 over detections only, and so on */
+    int line, col;
+    size_t loaded; /* place among the rules that stayed */
+    const struct expr *expr;
+    struct leaf *leaves;
+    size_t n_needles;
+    struct str *targets; /* filter: rules it applies to */
+    size_t n_targets;
+    struct correlation *correlation;
+    struct parent { /* a correlation that refers to this rule */
+        const struct correlation *correlation;
+        uint32_t rule;
+        struct parent *next;
+    } * parents;
+    const struct edge *edges;
+    size_t n_edges;
+};
+
+/* ---- log sources ---- */
+
+struct when {
+    name_id field;
+    struct str *values;
+    size_t n;
+};
+
+struct mapping {
+    struct str product, category, service; /* empty: not given */
+    struct when *when;
+    size_t n_when;
+    struct mapped_field {
+        struct str from, to;
+    } * fields;
+    size_t n_fields;
+    struct source *source; /* compiled, once a rule uses it */
+    struct mapping *next;
+};
+
+struct source { /* events of one log source, and the rules that look at them */
+    const struct when *when;
+    size_t n_when;
+    const name_id *map; /* author's field -> field of the event */
+    struct plan *plans;
+    size_t n_plans, cap_plans;
+};
+
+struct plan {
+    const struct rule_entry *entry;
+    const name_id *map;
+};
+
+/* ---- the whole ---- */
+
+struct placeholder {
+    struct str name;
+    struct str *values;
+    size_t n, cap;
+    struct placeholder *next;
+};
+
+struct regex {
+    pcre2_code *code;
+    struct regex *next;
+};
+
+struct ruleset {
+    struct names *names; /* borrowed */
+    struct arena *arena;
+    struct arena *scratch; /* YAML of the file being added; handed over to `kept` when a rule needs it later */
+    struct arena **kept;
+    size_t n_kept, cap_kept;
+    struct placeholder *placeholders;
+    struct mapping *mappings, **mappings_end;
+    struct regex *regexes;
+    struct rule_entry **entries; /* in the order of loading */
+    size_t n_entries, cap_entries, n_correlations_added;
+    struct key_slot { /* id or name to rule: open addressing, cap_keys a power of two */
+        struct str key;
+        struct rule_entry *entry;
+    } * keys;
+    size_t n_keys, cap_keys;
+    bool is_compiled;
+    const struct rule_entry **loaded; /* after compile: detections and correlations that stayed */
+    size_t n_loaded;
+    struct source **sources;
+    size_t n_sources, cap_sources;
+    const struct correlation **correlations;
+    size_t n_correlations;
+    int64_t horizon_ns;
+};
+
+/* Grows *items so that one more fits. 0 or -ENOMEM. */
+int plan_grow(void *items, size_t *cap, size_t n, size_t size);
+
+/* The diag's place in the file is the node's. Returns err. */
+int plan_error(struct diag *diag, const struct yaml *at, const char *fmt, ...) PRINTF_LIKE(3, 4); /* -EINVAL */
+
+/* ---- detection.c ---- */
+
+struct warnings { /* of one document */
+    struct diags *diags;
+    const char *file;
+};
+void plan_warn(const struct warnings *w, const struct yaml *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* `detection` (or a filter's body): selections and condition. Keys in `skip` are no selections. Fills entry->expr and
+ * entry->leaves. Sets *ret_keeps_yaml when nodes must outlive the call. */
+int detection_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *map, const char *skip,
+                    const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag);
+
+/* Fills leaves that wait for placeholders. -EINVAL names the placeholder that has no value. */
+int detection_expand(struct ruleset *rs, struct rule_entry *entry, struct diag *diag);
+
+/* ---- condition.c ---- */
+
+int condition_parse(const struct yaml *node, const struct selection *selections, size_t n, struct arena *arena,
+                    const struct expr **ret, struct diag *diag);
+const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const struct expr **kids, size_t n);
+
+/* ---- correlation_rule.c ---- */
+
+int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc, struct diag *diag);
+
+/* Everything that follows from references between rules: resolves them, leaves out what cannot be, orders correlations, builds
+ * the edges and the horizon. Returns the number of rules left out or -ENOMEM. */
+int correlations_link(struct ruleset *rs, struct diags *diags);
+
+/* ---- ruleset.c ---- */
+
+void ruleset_leave_out(struct rule_entry *entry, struct diags *diags, const struct diag *why);
+struct rule_entry *ruleset_entry(const struct ruleset *rs, struct str id_or_name); /* not filters; not left out */
