@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See content.h. Files come in the order of their paths, folder by folder as configured, so that every start sees the same
+ * set. A file that cannot be read or used is an entry in diags; only a folder that is not there at all stops the load,
+ * since then the configuration is wrong rather than a rule.
+ */
+#include "collector/content.h"
+
+#include "common/file.h"
+
+#include <errno.h>
+
+#define CONTENT_DIAGS_MAX 10000
+
+struct content {
+    struct names *names;
+    struct ruleset *ruleset;
+    struct decoders *decoders;
+    struct diags diags;
+};
+
+typedef int (*add_fn)(struct content *c, struct str text, const char *path);
+
+static int add_mapping(struct content *c, struct str text, const char *path)
+{
+    return ruleset_add_mapping(c->ruleset, text, path, &c->diags);
+}
+
+static int add_rule(struct content *c, struct str text, const char *path)
+{
+    return ruleset_add(c->ruleset, text, path, &c->diags);
+}
+
+static int add_decoder(struct content *c, struct str text, const char *path)
+{
+    return decoders_add(c->decoders, text, path, &c->diags);
+}
+
+struct walk {
+    struct content *content;
+    const char *root; /* as configured */
+    add_fn add;
+};
+
+static bool is_yaml(const char *path)
+{
+    return str_ends(str_of(path), STR(".yml")) || str_ends(str_of(path), STR(".yaml"));
+}
+
+static int load_file(const char *path, void *ctx)
+{
+    struct walk *w = ctx;
+    if (strcmp(path, w->root) != 0 && !is_yaml(path))
+        return 0;
+    CLEANUP(buf_clear) struct buf text = BUF_INIT(YAML_BYTES_MAX);
+    int err = file_read(path, &text);
+    if (err == -ENOMEM)
+        return err;
+    if (err < 0) {
+        struct diag d;
+        diag_set(&d, err, "cannot be read: %s", strerror(-err));
+        diags_add(&w->content->diags, path, false, &d);
+        return 0;
+    }
+    err = w->add(w->content, buf_str(&text), path);
+    return err < 0 ? err : 0;
+}
+
+static int load_paths(struct content *c, const struct strlist *paths, add_fn add, struct diag *diag)
+{
+    for (size_t i = 0; i < paths->n; i++) {
+        struct walk w = {c, paths->items[i], add};
+        int err = file_walk(paths->items[i], "", load_file, &w);
+        if (err < 0)
+            return diag_set(diag, err, "%s: %s", paths->items[i], strerror(-err));
+    }
+    return 0;
+}
+
+static int add_placeholder(struct content *c, const char *name, const struct yaml *values)
+{
+    size_t n = values->kind == YAML_LIST ? values->n : 1;
+    for (size_t i = 0; i < n; i++) {
+        const struct yaml *v = values->kind == YAML_LIST ? values->items[i] : values;
+        if (v->kind != YAML_SCALAR) {
+            struct diag d;
+            diag_at(&d, 0, v->line, v->col, "placeholder '%.100s' must be a list of texts", name);
+            diags_add(&c->diags, "placeholders", false, &d);
+            continue;
+        }
+        int err = yaml_is_null(v) ? 0 : ruleset_placeholder(c->ruleset, name, v->text);
+        if (err == -ENOMEM)
+            return err;
+    }
+    return 0;
+}
+
+static int add_placeholders(struct content *c, const struct yaml *map)
+{
+    if (!map || map->kind != YAML_MAP)
+        return 0;
+    for (size_t i = 0; i < map->n; i++) {
+        int err = add_placeholder(c, map->keys[i]->text.p, map->items[i]);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+static int load(struct content *c, const struct collector_config *config, struct diag *diag)
+{
+    int err = add_placeholders(c, config->placeholders);
+    err = err < 0 ? err : load_paths(c, &config->mappings, add_mapping, diag);
+    err = err < 0 ? err : load_paths(c, &config->rules, add_rule, diag);
+    err = err < 0 ? err : load_paths(c, &config->decoders, add_decoder, diag);
+    if (err < 0)
+        return err;
+    err = ruleset_compile(c->ruleset, &c->diags);
+    err = err < 0 ? err : decoders_compile(c->decoders, &c->diags);
+    return err < 0 ? err : 0;
+}
+
+int content_load(const struct collector_config *config, struct content **ret, struct diag *diag)
+{
+    *ret = NULL;
+    struct content *c = calloc(1, sizeof(*c));
+    if (!c)
+        return diag_set(diag, -ENOMEM, "out of memory");
+    diags_init(&c->diags, CONTENT_DIAGS_MAX);
+    c->names = names_new();
+    c->ruleset = c->names ? ruleset_new(c->names) : NULL;
+    c->decoders = c->names ? decoders_new(c->names) : NULL;
+    int err = c->ruleset && c->decoders ? load(c, config, diag) : -ENOMEM;
+    if (err == -ENOMEM)
+        diag_set(diag, err, "out of memory");
+    if (err < 0) {
+        content_free(c);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+struct content *content_free(struct content *c)
+{
+    if (!c)
+        return NULL;
+    ruleset_free(c->ruleset);
+    decoders_free(c->decoders);
+    names_free(c->names);
+    diags_clear(&c->diags);
+    free(c);
+    return NULL;
+}
+
+const struct names *content_names(const struct content *c)
+{
+    return c->names;
+}
+
+const struct ruleset *content_ruleset(const struct content *c)
+{
+    return c->ruleset;
+}
+
+const struct decoders *content_decoders(const struct content *c)
+{
+    return c->decoders;
+}
+
+const struct diags *content_diags(const struct content *c)
+{
+    return &c->diags;
+}
