@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What rotation did. At start every unfinished stream's file is looked for: at its path; in the folder under another
+ * name (rename rotation); as a copy (copytruncate). While running the open descriptor takes care of renames, and what
+ * is left is: a file cut in place, whose unread rest may lie in a copy, and files that came and went between two looks.
+ * What cannot be found is counted and named, never passed over in silence.
+ */
+#include "agent/files.h"
+
+#include "agent/counters.h"
+#include "agent/paths.h"
+#include "common/log.h"
+#include "common/time.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+
+#define SIBLINGS_MAX 32
+
+static int open_regular(const char *path, struct stat *ret)
+{
+    int fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, ret) == 0 && S_ISREG(ret->st_mode))
+        return fd;
+    close(fd);
+    return -ENOENT;
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec;
+}
+
+/* --- is this file one we know? --- */
+
+struct stream *files_stream_of(struct files *f, int fd, const struct stat *st)
+{
+    struct stream *s;
+    TAILQ_FOREACH(s, &f->env->registry->streams, link)
+    {
+        if (s->kind == STREAM_FILE && s->until == 0 && !s->reader && s->ident.ino == (uint64_t)st->st_ino &&
+            s->ident.dev == (uint64_t)st->st_dev && (uint64_t)st->st_size >= s->spooled &&
+            identity_is_same(&s->ident, fd, (uint64_t)st->st_size))
+            return s;
+    }
+    return NULL;
+}
+
+/* The original is still followed: the copy holds what it holds, at the copy's end too? 1, 0, -EAGAIN. */
+static int compare_ends(const struct tail *original, int fd, uint64_t size)
+{
+    struct guard end;
+    struct stat st;
+    if (fstat(original->fd, &st) < 0 || (uint64_t)st.st_size < size)
+        return -EAGAIN; /* it was cut a moment ago, and its own turn will find that out */
+    return guard_make(fd, size, &end) == 0 && guard_matches(&end, original->fd, (uint64_t)st.st_size);
+}
+
+int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream **ret)
+{
+    struct stream *s;
+    uint64_t size = (uint64_t)st->st_size;
+    struct fingerprint fp;
+    if (fingerprint_make(fd, size, &fp) < 0 || fp.len < FINGERPRINT_COPY)
+        return 0;
+    TAILQ_FOREACH(s, &f->env->registry->streams, link)
+    {
+        const struct tail *t = s->reader;
+        if (s->kind != STREAM_FILE || s->until > 0 || s->ident.fp.len < FINGERPRINT_COPY ||
+            (s->ident.fp.len == fp.len && memcmp(s->ident.fp.sha256, fp.sha256, sizeof(fp.sha256)) != 0))
+            continue;
+        enum copy_match m = identity_is_copy(&s->ident, fd, size);
+        int r = m == COPY_YES;
+        if (m == COPY_MAYBE && t && t->state != TAIL_COPY)
+            r = compare_ends(t, fd, size);
+        *ret = s;
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+/* --- looking through the folder of a log --- */
+
+struct folder {
+    char path[PATH_MAX];
+    char base[NAME_MAX + 1];
+};
+
+/* Where rotation happens: the folder of the real file when the path is a symbolic link. */
+static int folder_of(const char *path, struct folder *ret)
+{
+    char *real CLEANUP(free_ptr) = realpath(path, NULL);
+    const char *p = real ? real : path;
+    if ((size_t)snprintf(ret->base, sizeof(ret->base), "%s", path_name(p)) >= sizeof(ret->base))
+        return -ENAMETOOLONG;
+    return path_folder(p, ret->path, sizeof(ret->path));
+}
+
+typedef void (*entry_fn)(const char *path, const struct dirent *e, void *ctx);
+
+static void each_entry(const struct folder *folder, entry_fn fn, void *ctx)
+{
+    DIR *d = opendir(folder->path);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[PATH_MAX];
+        if (e->d_name[0] != '.' &&
+            (size_t)snprintf(path, sizeof(path), "%s/%s", folder->path, e->d_name) < sizeof(path))
+            fn(path, e, ctx);
+    }
+    closedir(d);
+}
+
+struct search {
+    struct files *f;
+    const struct stream *stream;
+    const struct folder *folder;
+    uint64_t pos;
+    int fd; /* found so far, or -1 */
+    int64_t mtime_ns;
+};
+
+/* The file itself under another name. */
+static void try_renamed(const char *path, const struct dirent *e, void *ctx)
+{
+    struct search *q = ctx;
+    const struct identity *id = &q->stream->ident;
+    struct stat st;
+    if (q->fd >= 0 || (e->d_ino != id->ino && !path_is_sibling(e->d_name, q->folder->base)))
+        return;
+    if (stat(path, &st) < 0 || (uint64_t)st.st_ino != id->ino || (uint64_t)st.st_dev != id->dev)
+        return;
+    int fd = open_regular(path, &st);
+    if (fd >= 0 && (uint64_t)st.st_ino == id->ino && (uint64_t)st.st_size >= q->pos &&
+        identity_is_same(id, fd, (uint64_t)st.st_size))
+        q->fd = fd;
+    else if (fd >= 0)
+        close(fd);
+}
+
+/* A copy that goes at least as far as we have read. The newest wins. */
+static void try_copy(const char *path, const struct dirent *e, void *ctx)
+{
+    struct search *q = ctx;
+    struct stat st;
+    if (!path_is_sibling(e->d_name, q->folder->base) || path_is_compressed(e->d_name))
+        return;
+    int fd = open_regular(path, &st);
+    if (fd < 0)
+        return;
+    bool fits = !files_find(q->f, (uint64_t)st.st_dev, (uint64_t)st.st_ino) && mtime_ns(&st) > q->mtime_ns &&
+                identity_is_continued(&q->stream->ident, fd, (uint64_t)st.st_size, q->pos);
+    if (!fits) {
+        close(fd);
+        return;
+    }
+    if (q->fd >= 0)
+        close(q->fd);
+    q->fd = fd;
+    q->mtime_ns = mtime_ns(&st);
+}
+
+static int search_folder(struct files *f, const struct stream *s, const struct folder *folder, entry_fn fn)
+{
+    struct search q = {.f = f, .stream = s, .folder = folder, .pos = s->spooled, .fd = -1, .mtime_ns = INT64_MIN};
+    each_entry(folder, fn, &q);
+    return q.fd;
+}
+
+/* --- rotated files that nobody has seen --- */
+
+struct sibling {
+    int fd;
+    int64_t mtime_ns;
+    char path[PATH_MAX];
+};
+
+struct siblings {
+    struct files *f;
+    const struct folder *folder;
+    int64_t after_ns;
+    size_t n;
+    struct sibling items[SIBLINGS_MAX];
+};
+
+static void try_sibling(const char *path, const struct dirent *e, void *ctx)
+{
+    struct siblings *list = ctx;
+    struct stat st;
+    struct stream *original;
+    if (!path_looks_rotated(e->d_name, list->folder->base) || list->n == SIBLINGS_MAX)
+        return;
+    if (stat(path, &st) < 0 || st.st_size == 0 || mtime_ns(&st) < list->after_ns - FILES_MTIME_SLACK)
+        return;
+    int fd = open_regular(path, &st);
+    if (fd < 0)
+        return;
+    if (files_find(list->f, (uint64_t)st.st_dev, (uint64_t)st.st_ino) || files_stream_of(list->f, fd, &st) ||
+        files_is_copy(list->f, fd, &st, &original) != 0) {
+        close(fd);
+        return;
+    }
+    struct sibling *one = &list->items[list->n++];
+    one->fd = fd;
+    one->mtime_ns = mtime_ns(&st);
+    snprintf(one->path, sizeof(one->path), "%s", path);
+}
+
+static int older_first(const void *a, const void *b)
+{
+    const struct sibling *x = a, *y = b;
+    return x->mtime_ns < y->mtime_ns ? -1 : x->mtime_ns > y->mtime_ns;
+}
+
+struct tail *files_fill_gap(struct files *f, const struct file_source *source, const char *lane, int64_t after_ns,
+                            struct tail *older)
+{
+    struct folder folder;
+    struct siblings *list = folder_of(lane, &folder) == 0 ? calloc(1, sizeof(*list)) : NULL;
+    if (!list)
+        return older;
+    list->f = f;
+    list->folder = &folder;
+    list->after_ns = after_ns;
+    each_entry(&folder, try_sibling, list);
+    qsort(list->items, list->n, sizeof(list->items[0]), older_first);
+    for (size_t i = 0; i < list->n; i++) {
+        struct tail *t;
+        log_info("%s was rotated before it was seen; reading it from its beginning", list->items[i].path);
+        if (files_follow(f, source, lane, list->items[i].path, list->items[i].fd, NULL, 0, TAIL_ROTATED, &t) < 0)
+            continue;
+        files_wait_for(t, older);
+        files_wake_now(f, older ? older : t);
+        older = t;
+    }
+    free(list);
+    return older;
+}
+
+/* --- giving up on a file --- */
+
+static void give_up(struct files *f, struct stream *s, const char *why)
+{
+    uint64_t end = s->until > 0 ? s->until : s->size;
+    uint64_t known = end > s->spooled ? end - s->spooled : 0;
+    if (known > 0) {
+        count(M_BYTES_LOST, known);
+        log_error("%s %s, and at least %llu bytes behind position %llu were never read", s->path, why,
+                  (unsigned long long)known, (unsigned long long)s->spooled);
+    } else {
+        log_info("%s %s; it was read up to byte %llu, and nothing behind that is known", s->path, why,
+                 (unsigned long long)s->spooled);
+    }
+    s->is_finished = true;
+    f->env->registry->is_dirty = true;
+}
+
+/* What copytruncate left: the rest is read from there under the old stream. NULL: no copy was found. */
+static struct tail *follow_copy(struct files *f, const struct file_source *source, struct stream *s,
+                                const struct folder *folder)
+{
+    struct stat st;
+    struct tail *t;
+    int fd = search_folder(f, s, folder, try_copy);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) < 0 || files_add_copy(f, s, &st) < 0) {
+        close(fd);
+        return NULL;
+    }
+    if (files_follow(f, source, s->path, s->path, fd, s, s->spooled, s->until ? TAIL_HOLE : TAIL_COPY, &t) < 0)
+        return NULL;
+    count(M_COPIES_RECOVERED, 1);
+    return t;
+}
+
+void files_replaced(struct files *f, struct tail *t)
+{
+    struct stream *s = t->stream;
+    struct folder folder;
+    count(M_TRUNCATIONS, 1);
+    t->stream = NULL;
+    s->reader = NULL;
+    s->is_rotated = true;
+    if (t->state == TAIL_COPY || t->state == TAIL_HOLE) {
+        give_up(f, s, "changed while the rest of it was being read");
+        files_drop(f, t);
+        return;
+    }
+    struct tail *rest = folder_of(t->lane, &folder) == 0 ? follow_copy(f, t->source, s, &folder) : NULL;
+    if (rest)
+        log_info("%s was cut; reading the rest from its copy", t->lane);
+    else
+        give_up(f, s, "was cut or overwritten");
+    rest = files_fill_gap(f, t->source, t->lane, t->checked_ns, rest);
+    t->pos = t->scanned = 0;
+    t->limit = UINT64_MAX;
+    t->pending_ns = 0;
+    t->was_cut = true;
+    if (rest) {
+        files_wait_for(t, rest);
+        files_wake_now(f, rest);
+    } else {
+        files_wake_now(f, t);
+    }
+}
+
+/* --- start --- */
+
+static const struct file_source *source_of(const struct files *f, const struct stream *s)
+{
+    for (size_t i = 0; i < f->env->cfg->n_sources; i++)
+        if (strcmp(f->env->cfg->sources[i].name, s->source) == 0)
+            return &f->env->cfg->sources[i];
+    return NULL;
+}
+
+/* Still at its path? */
+static int open_at_path(const struct stream *s)
+{
+    struct stat st;
+    int fd = open_regular(s->path, &st);
+    if (fd < 0)
+        return fd;
+    if ((uint64_t)st.st_ino == s->ident.ino && (uint64_t)st.st_dev == s->ident.dev &&
+        (uint64_t)st.st_size >= s->spooled && identity_is_same(&s->ident, fd, (uint64_t)st.st_size))
+        return fd;
+    close(fd);
+    return -ENOENT;
+}
+
+static void recover_one(struct files *f, const struct file_source *source, struct stream *s)
+{
+    struct folder folder;
+    struct tail *t = NULL;
+    bool is_hole = s->until > 0;
+    int fd = open_at_path(s);
+    if (fd == -EACCES || fd == -EMFILE || fd == -ENFILE)
+        return; /* stays unfinished, and the scan tries again */
+    if (fd >= 0) {
+        files_follow(f, source, s->path, s->path, fd, s, s->spooled, is_hole ? TAIL_HOLE : TAIL_ACTIVE, &t);
+        return;
+    }
+    if (folder_of(s->path, &folder) < 0)
+        return;
+    fd = search_folder(f, s, &folder, try_renamed);
+    if (fd >= 0)
+        files_follow(f, source, s->path, s->path, fd, s, s->spooled, is_hole ? TAIL_HOLE : TAIL_ROTATED, &t);
+    else
+        t = follow_copy(f, source, s, &folder);
+    if (!t && fd < 0) {
+        if (!s->is_rotated)
+            count(M_FILES_GONE, 1);
+        give_up(f, s, "is gone, or was overwritten, since the agent last ran");
+    }
+    if (!is_hole)
+        files_fill_gap(f, source, s->path, s->checked_ns, t);
+}
+
+void files_recover(struct files *f)
+{
+    struct stream *s;
+    TAILQ_FOREACH(s, &f->env->registry->streams, link)
+    {
+        const struct file_source *source = source_of(f, s);
+        if (s->kind == STREAM_FILE && !s->is_finished && !s->reader && source)
+            recover_one(f, source, s);
+    }
+    struct tail *t;
+    TAILQ_FOREACH(t, &f->tails, link)
+    files_wake_now(f, t);
+}
