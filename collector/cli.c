@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"agent revoke", "ID", "refuse an agent from now on, for ever", cli_agent_revoke},
     {"authority init", "", "make the authority and the collector's certificate", cli_authority_init},
     {"authority server", "", "make the collector's certificate anew, with the same authority", cli_authority_server},
+    {"decode", "[FILE|-]", "show what becomes of log lines: one event as JSON a line", cli_decode},
     {"version", "", "print the versions of this program and of the libraries it runs with", cli_version},
 };
 
