@@ -80,6 +80,7 @@ struct in_agent {
     uint64_t last_id;
     size_t memory_left;
     int64_t data_version;
+    uint16_t port;
     bool is_stopping;
 };
 
@@ -640,13 +641,18 @@ static int listen_on(struct in_agent *in, struct diag *diag)
         return diag_set(diag, -ENOMEM, "out of memory");
     }
     evconnlistener_set_error_cb(in->listener, on_accept_error);
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     socklen_t len = sizeof(ss);
-    char text[NI_MAXSERV] = "?";
     if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-        getnameinfo((struct sockaddr *)&ss, len, NULL, 0, text, sizeof(text), NI_NUMERICSERV);
-    log_info("agents' port: %s port %s", config->listen.address, text);
+        in->port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+                                                  : ((struct sockaddr_in *)&ss)->sin_port);
+    log_info("agents' port: %s port %u", config->listen.address, in->port);
     return 0;
+}
+
+uint16_t in_agent_port(const struct in_agent *in)
+{
+    return in->port;
 }
 
 static int read_pem(const char *path, struct buf *out, const char **ret, struct diag *diag)
