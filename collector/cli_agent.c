@@ -6,16 +6,15 @@
 #include "collector/cli.h"
 
 #include "collector/agents.h"
+#include "collector/pem.h"
 #include "collector/store.h"
 #include "common/cert.h"
-#include "common/file.h"
 #include "common/time.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 
-#define PEM_MAX  (64 * KIB)
 #define TTL_MAX  (30 * 24 * 3600 * NS_PER_S)
 #define USES_MAX 10000
 
@@ -49,18 +48,12 @@ static int make_token(sqlite3 *db, const struct collector_config *config, int64_
 {
     uint8_t fingerprint[CERT_FINGERPRINT_LEN], secret[FRAME_TOKEN_LEN];
     char by[32], text[TOKEN_TEXT_LEN];
-    const char *pem;
+    char *pem = NULL;
     struct diag diag = {0};
-    struct buf ca = BUF_INIT(PEM_MAX);
-    int r = file_read(config->tls.authority, &ca);
-    if (r == 0)
-        r = buf_z(&ca, &pem);
-    if (r < 0)
-        diag_set(&diag, r, "cannot read %s: %s (made by 'vonggac authority init')", config->tls.authority,
-                 strerror(-r));
+    int r = pem_read(config->tls.authority, &pem, &diag);
     if (r == 0)
         r = cert_info(pem, fingerprint, NULL, NULL, NULL, &diag);
-    buf_clear(&ca);
+    free(pem);
     who_am_i(by);
     if (r == 0)
         r = agents_token_new(db, ttl_ns, uses, str_of(note), str_of(by), secret, &diag);

@@ -5,40 +5,11 @@
  */
 #include "collector/cli.h"
 
+#include "collector/pem.h"
 #include "common/cert.h"
-#include "common/file.h"
 
-#include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
-
-#define PEM_MAX (64 * KIB)
-
-static int write_file(const char *path, const char *pem, unsigned mode)
-{
-    char *folder = strndup(path, (size_t)(strrchr(path, '/') - path));
-    int r = folder ? file_mkdirs(folder, 0750) : -ENOMEM;
-    if (r == 0)
-        r = file_write_atomic(path, str_of(pem), mode);
-    free(folder);
-    if (r < 0)
-        cli_fail("cannot write %s: %s", path, strerror(-r));
-    return r;
-}
-
-static int write_pair(const char *cert_path, const char *cert_pem, const char *key_path, const char *key_pem)
-{
-    int r = write_file(key_path, key_pem, 0600); /* the key first: a certificate without its key helps nobody */
-    return r < 0 ? r : write_file(cert_path, cert_pem, 0644);
-}
-
-static void free_key(char *pem)
-{
-    if (pem)
-        sodium_memzero(pem, strlen(pem));
-    free(pem);
-}
 
 /* The names agents will connect to; this machine's own where none is given. */
 static void default_names(struct cli_list *names, char host[static 256])
@@ -61,8 +32,8 @@ static int make_server(const struct collector_config *config, const char *ca_pem
     int r = cert_make_server(ca_pem, ca_key_pem, names->items, names->n, CERT_SERVER_DAYS, &pem, &key_pem, &diag);
     if (r < 0)
         cli_fail("cannot make the collector's certificate: %s", diag.msg);
-    else
-        r = write_pair(config->tls.certificate, pem, config->tls.key, key_pem);
+    else if ((r = pem_write_pair(config->tls.certificate, pem, config->tls.key, key_pem, &diag)) < 0)
+        cli_fail("%s", diag.msg);
     if (r == 0) {
         printf("collector's certificate %s, good for %d days, for", config->tls.certificate, CERT_SERVER_DAYS);
         for (size_t i = 0; i < names->n; i++)
@@ -70,7 +41,7 @@ static int make_server(const struct collector_config *config, const char *ca_pem
         putchar('\n');
     }
     free(pem);
-    free_key(key_pem);
+    pem_free(key_pem);
     return r;
 }
 
@@ -92,14 +63,14 @@ static int init(const struct collector_config *config, const char *name, struct 
     int r = cert_make_authority(name, &pem, &key_pem, &diag);
     if (r < 0)
         cli_fail("cannot make the authority: %s", diag.msg);
-    else
-        r = write_pair(config->tls.authority, pem, config->tls.authority_key, key_pem);
+    else if ((r = pem_write_pair(config->tls.authority, pem, config->tls.authority_key, key_pem, &diag)) < 0)
+        cli_fail("%s", diag.msg);
     if (r == 0)
         printf("authority \"%s\" %s, good for %d days\n", name, config->tls.authority, CERT_AUTHORITY_DAYS);
     if (r == 0)
         r = make_server(config, pem, key_pem, names);
     free(pem);
-    free_key(key_pem);
+    pem_free(key_pem);
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 
@@ -123,19 +94,9 @@ int cli_authority_init(const struct command *self, int argc, char **argv)
     return r;
 }
 
-static int read_pem(const char *path, struct buf *out, const char **ret)
-{
-    int r = file_read(path, out);
-    if (r == 0)
-        r = buf_z(out, ret);
-    if (r < 0)
-        cli_fail("cannot read %s: %s", path, strerror(-r));
-    return r;
-}
-
 int cli_authority_server(const struct command *self, int argc, char **argv)
 {
-    const char *config_path = NULL, *ca_pem = NULL, *ca_key_pem = NULL;
+    const char *config_path = NULL;
     struct cli_list names = {0};
     const struct cli_option options[] = {
         {"config", "FILE", "configuration (default: " COLLECTOR_CONFIG_DEFAULT ")", .text = &config_path},
@@ -147,16 +108,17 @@ int cli_authority_server(const struct command *self, int argc, char **argv)
     struct collector_config config;
     if (cli_config(config_path, &config) < 0)
         return CLI_FAILED;
-    struct buf ca = BUF_INIT(PEM_MAX), ca_key = BUF_INIT(PEM_MAX);
-    r = read_pem(config.tls.authority, &ca, &ca_pem);
+    char *ca_pem = NULL, *ca_key_pem = NULL;
+    struct diag diag = {0};
+    r = pem_read(config.tls.authority, &ca_pem, &diag);
     if (r == 0)
-        r = read_pem(config.tls.authority_key, &ca_key, &ca_key_pem);
-    if (r == 0)
+        r = pem_read(config.tls.authority_key, &ca_key_pem, &diag);
+    if (r < 0)
+        cli_fail("%s", diag.msg);
+    else
         r = make_server(&config, ca_pem, ca_key_pem, &names);
-    if (ca_key.data)
-        sodium_memzero(ca_key.data, ca_key.len);
-    buf_clear(&ca);
-    buf_clear(&ca_key);
+    free(ca_pem);
+    pem_free(ca_key_pem);
     collector_config_clear(&config);
     return r < 0 ? CLI_FAILED : CLI_OK;
 }

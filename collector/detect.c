@@ -452,7 +452,7 @@ static void close_all(struct detect *d)
     free(d);
 }
 
-int detect_start(struct collector *c, struct detect **ret)
+int detect_start(struct collector *c)
 {
     struct detect *d = calloc(1, sizeof(*d));
     if (!d)
@@ -469,17 +469,16 @@ int detect_start(struct collector *c, struct detect **ret)
     }
     pthread_setname_np(d->thread, "detect");
     count_content(c->content);
-    *ret = d;
+    c->detect = d;
     return 0;
 }
 
-struct detect *detect_stop(struct detect *d)
+void detect_stop(struct collector *c)
 {
-    if (!d)
-        return NULL;
+    struct detect *d = c->detect;
     atomic_store(&d->is_stopping, true);
     notify_raise(&d->c->archive_grown);
     pthread_join(d->thread, NULL);
     close_all(d);
-    return NULL;
+    c->detect = NULL;
 }

@@ -11,7 +11,7 @@
 struct detect;
 
 /* Needs c->content and c->durable_end. 0 or negative errno, logged. */
-int detect_start(struct collector *c, struct detect **ret);
-struct detect *detect_stop(struct detect *d); /* commits what is evaluated; NULL is fine; always returns NULL */
+int detect_start(struct collector *c);
+void detect_stop(struct collector *c); /* commits what is evaluated */
 
 void detect_reload(struct collector *c); /* any thread: load the content anew, soon */

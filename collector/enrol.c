@@ -3,39 +3,23 @@
 #include "collector/enrol.h"
 
 #include "collector/agents.h"
+#include "collector/pem.h"
 #include "common/cert.h"
-#include "common/file.h"
 #include "common/time.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <sodium.h>
 
-#define PEM_MAX    (64 * KIB)
 #define CANDIDATES 8
-
-static int read_pem(const char *path, char **ret, struct diag *diag)
-{
-    struct buf text = BUF_INIT(PEM_MAX);
-    const char *z;
-    int r = file_read(path, &text);
-    if (r == 0)
-        r = buf_z(&text, &z);
-    if (r == 0 && !(*ret = strdup(z)))
-        r = -ENOMEM;
-    if (text.data)
-        sodium_memzero(text.data, text.len); /* it may be a key */
-    buf_clear(&text);
-    return r < 0 ? diag_set(diag, r, "cannot read %s: %s", path, strerror(-r)) : 0;
-}
 
 int enrol_open(struct enrol *e, const struct collector_config *config, sqlite3 *db, struct diag *diag)
 {
     *e = (struct enrol){.db = db};
     randombytes_buf(&e->secret, sizeof(e->secret));
-    int r = read_pem(config->tls.authority, &e->authority_pem, diag);
+    int r = pem_read(config->tls.authority, &e->authority_pem, diag);
     if (r == 0)
-        r = read_pem(config->tls.authority_key, &e->authority_key_pem, diag);
+        r = pem_read(config->tls.authority_key, &e->authority_key_pem, diag);
     if (r < 0)
         enrol_close(e);
     return r;
@@ -44,9 +28,7 @@ int enrol_open(struct enrol *e, const struct collector_config *config, sqlite3 *
 void enrol_close(struct enrol *e)
 {
     free(e->authority_pem);
-    if (e->authority_key_pem)
-        sodium_memzero(e->authority_key_pem, strlen(e->authority_key_pem));
-    free(e->authority_key_pem);
+    pem_free(e->authority_key_pem);
     *e = (struct enrol){0};
 }
 

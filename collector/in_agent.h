@@ -18,9 +18,9 @@
 struct in_agent;
 
 /* Runs on c->loop. Needs c->writer. 0 or negative errno, logged. */
-int in_agent_start(struct collector *c, struct in_agent **ret);
+int in_agent_start(struct collector *c);
 
 uint16_t in_agent_port(const struct in_agent *in); /* the one listened on: listen.port, or the free one taken for 0 */
 
-/* Stops reading, waits for the writer, sends the last acknowledgements and BYE. NULL is fine; always returns NULL. */
-struct in_agent *in_agent_stop(struct in_agent *in);
+/* Stops reading, waits for the writer, sends the last acknowledgements and BYE. */
+void in_agent_stop(struct collector *c);

@@ -82,44 +82,14 @@ static void archive_stop(struct collector *c)
     c->archive = archive_close(c->archive);
 }
 
-static int writer_start_(struct collector *c)
-{
-    return writer_start(c, &c->writer);
-}
-
-static void writer_stop_(struct collector *c)
-{
-    c->writer = writer_stop(c->writer);
-}
-
-static int in_agent_start_(struct collector *c)
-{
-    return in_agent_start(c, &c->in_agent);
-}
-
-static void in_agent_stop_(struct collector *c)
-{
-    c->in_agent = in_agent_stop(c->in_agent);
-}
-
-static int detect_start_(struct collector *c)
-{
-    return detect_start(c, &c->detect);
-}
-
-static void detect_stop_(struct collector *c)
-{
-    c->detect = detect_stop(c->detect);
-}
-
 /* in_agent reads the archive behind the checkpoint before detect moves the checkpoint on. */
 static const struct part parts[] = {
     {"store", store_start, NULL},
     {"content", content_start, NULL},
     {"archive", archive_start, archive_stop},
-    {"writer", writer_start_, writer_stop_},
-    {"in_agent", in_agent_start_, in_agent_stop_},
-    {"detect", detect_start_, detect_stop_},
+    {"writer", writer_start, writer_stop},
+    {"in_agent", in_agent_start, in_agent_stop},
+    {"detect", detect_start, detect_stop},
 };
 
 static int start_parts(struct collector *c, size_t *ret_started)

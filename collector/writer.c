@@ -202,7 +202,7 @@ static void *run(void *ctx)
     return NULL;
 }
 
-int writer_start(struct collector *c, struct writer **ret)
+int writer_start(struct collector *c)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w)
@@ -229,14 +229,13 @@ int writer_start(struct collector *c, struct writer **ret)
         return r;
     }
     pthread_setname_np(w->thread, "writer");
-    *ret = w;
+    c->writer = w;
     return 0;
 }
 
-struct writer *writer_stop(struct writer *w)
+void writer_stop(struct collector *c)
 {
-    if (!w)
-        return NULL;
+    struct writer *w = c->writer;
     pthread_mutex_lock(&w->lock);
     w->is_stopping = true;
     pthread_cond_signal(&w->pushed);
@@ -249,7 +248,7 @@ struct writer *writer_stop(struct writer *w)
     pthread_mutex_destroy(&w->lock);
     notify_close(&w->done_notify);
     free(w);
-    return NULL;
+    c->writer = NULL;
 }
 
 bool writer_is_disk_low(struct writer *w)

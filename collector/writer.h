@@ -25,8 +25,8 @@ struct write_item {
 struct write_item *write_item_free(struct write_item *item); /* NULL is fine; always returns NULL */
 
 /* Opens nothing: appends to c->archive, moves c->durable_end, raises c->archive_grown. */
-int writer_start(struct collector *c, struct writer **ret);
-struct writer *writer_stop(struct writer *w); /* writes out what is queued first; NULL is fine */
+int writer_start(struct collector *c);
+void writer_stop(struct collector *c); /* writes out what is queued first */
 
 /* Whether agents' batches are welcome. Our own events may always be pushed. */
 bool writer_has_room(struct writer *w);

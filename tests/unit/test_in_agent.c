@@ -96,8 +96,8 @@ static int setup(void **state)
         fail_msg("%s", diag.msg);
     c.started_ns = time_now_ns();
     c.loop = event_base_new();
-    assert_int_equal(writer_start(&c, &c.writer), 0);
-    assert_int_equal(in_agent_start(&c, &c.in_agent), 0);
+    assert_int_equal(writer_start(&c), 0);
+    assert_int_equal(in_agent_start(&c), 0);
     port = in_agent_port(c.in_agent);
     return pthread_create(&loop_thread, NULL, run_loop, NULL);
 }
@@ -106,8 +106,8 @@ static int teardown(void **state)
 {
     notify_raise(&c.stopping);
     pthread_join(loop_thread, NULL);
-    c.in_agent = in_agent_stop(c.in_agent);
-    c.writer = writer_stop(c.writer);
+    in_agent_stop(&c);
+    writer_stop(&c);
     c.archive = archive_close(c.archive);
     event_base_free(c.loop);
     collector_clear(&c);
@@ -554,8 +554,8 @@ static void what_is_stored_survives_a_restart(void **state)
     notify_raise(&c.stopping); /* nothing but the archive says what was stored: no detection ran */
     pthread_join(loop_thread, NULL);
     notify_clear(&c.stopping);
-    c.in_agent = in_agent_stop(c.in_agent);
-    assert_int_equal(in_agent_start(&c, &c.in_agent), 0);
+    in_agent_stop(&c);
+    assert_int_equal(in_agent_start(&c), 0);
     port = in_agent_port(c.in_agent);
     pthread_create(&loop_thread, NULL, run_loop, NULL);
 
@@ -750,10 +750,10 @@ static void stopping_acknowledges_what_is_stored(void **state)
     notify_raise(&c.stopping);
     pthread_join(loop_thread, NULL);
     notify_clear(&c.stopping);
-    c.in_agent = in_agent_stop(c.in_agent);
+    in_agent_stop(&c);
     expect_bye(&k, BYE_SHUTDOWN);
     client_close(&k);
-    assert_int_equal(in_agent_start(&c, &c.in_agent), 0); /* for the teardown */
+    assert_int_equal(in_agent_start(&c), 0); /* for the teardown */
     pthread_create(&loop_thread, NULL, run_loop, NULL);
     identity_clear(&i);
 }
