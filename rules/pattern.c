@@ -24,6 +24,7 @@ static const struct type_row {
     {"port", CAPTURE_PORT, "\\d{1,5}", false},
     {"int", CAPTURE_INT, "-?\\d{1,19}", false},
     {"word", CAPTURE_TEXT, "\\S+", false},
+    {"token", CAPTURE_TEXT, "[\\w.-]++", false},
     {"user", CAPTURE_USER, ".*", false},
     {"name", CAPTURE_TEXT, ".+?", false},
     {"path", CAPTURE_TEXT, "/.*?", false},

@@ -16,7 +16,7 @@
 #define PATTERN_CAPTURES_MAX 32
 
 enum capture_type {
-    CAPTURE_TEXT,  /* word, name, path, quoted, text, rest: as it is; left out when empty */
+    CAPTURE_TEXT,  /* word, token, name, path, quoted, text, rest: as it is; left out when empty */
     CAPTURE_USER,  /* like text, but kept when empty */
     CAPTURE_IP,    /* must be an address; P.ip gets it clean, P.address as written */
     CAPTURE_HOST,  /* name or address; P.address gets it, and P.ip when it is an address */
