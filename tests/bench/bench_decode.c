@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How long a line takes to become an event: bench_decode DECODERS FILE [TYPE]. Reads the file once, then decodes all its lines
- * again and again for two seconds, on one thread, with the arena reset as for a batch of 256 KiB. Prints nanoseconds a
- * line, lines a second, and how many lines were known.
+ * How long a line takes to become an event: bench_decode DECODERS [FILE [TYPE]]. Decodes the lines of the file, or else the
+ * sample lines of each decoder, again and again for a while, on one thread, with the arena reset as for a batch of 256 KiB.
+ * Prints nanoseconds a line, lines a second, and how many lines were known.
  */
 #include "common/file.h"
 #include "common/time.h"
@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #define RUN_NS    (2 * NS_PER_S)
+#define SAMPLE_NS (NS_PER_S / 5)
 #define TEXT_MAX  (256 * MIB)
 #define BATCH_RAW (256 * KIB)
 
@@ -56,12 +57,12 @@ static int decode_once(struct decode_ctx *c, struct arena *arena, struct str tex
     return 0;
 }
 
-static int run(struct str text, const char *type)
+static int run(const char *name, struct str text, const char *type, uint8_t encoding, int64_t run_ns)
 {
     struct decode_ctx *c = decode_ctx_new(decoders);
     struct arena *arena = arena_new(256 * MIB);
     struct decode_input in = {
-        .encoding = BATCH_TEXT,
+        .encoding = encoding,
         .source = STR("bench"),
         .type = str_of(type),
         .host = STR("bench"),
@@ -74,40 +75,81 @@ static int run(struct str text, const char *type)
     int r = c && arena ? decode_once(c, arena, text, &in, &t) : -1; /* warm */
     t = (struct totals){0};
     int64_t start_ns = time_monotonic_ns(), took_ns = 0;
-    while (r == 0 && took_ns < RUN_NS) {
+    while (r == 0 && took_ns < run_ns) {
         r = decode_once(c, arena, text, &in, &t);
         took_ns = time_monotonic_ns() - start_ns;
     }
-    if (r == 0)
-        printf("decode: %.0f ns/line, %.2f M lines/s, %.0f MB/s, %.1f %% known\n", (double)took_ns / (double)t.lines,
-               (double)t.lines / (double)took_ns * 1e3, (double)t.bytes / (double)took_ns * 1e3,
-               100.0 * (double)t.known / (double)t.lines);
+    if (r == 0 && t.lines)
+        printf("decode %-16s %5.0f ns/line, %5.2f M lines/s, %4.0f MB/s, %5.1f %% known\n", name,
+               (double)took_ns / (double)t.lines, (double)t.lines / (double)took_ns * 1e3,
+               (double)t.bytes / (double)took_ns * 1e3, 100.0 * (double)t.known / (double)t.lines);
     arena_free(arena);
     decode_ctx_free(c);
     return r;
 }
 
+/* The samples of the decoder that sample i belongs to; *i moves behind them. Only those that need no type or path. */
+static int run_samples_of(size_t *i)
+{
+    struct buf text = BUF_INIT(TEXT_MAX);
+    const char *name = decoders_sample(decoders, *i)->decoder;
+    int r = 0;
+    for (; *i < decoders_sample_count(decoders) && r == 0; (*i)++) {
+        const struct decoder_sample *s = decoders_sample(decoders, *i);
+        if (strcmp(s->decoder, name) != 0)
+            break;
+        if (s->encoding == BATCH_TEXT && !*s->type && !*s->path) {
+            r = buf_append_str(&text, s->raw);
+            if (r == 0)
+                r = buf_append_z(&text, "\n");
+        }
+    }
+    if (r == 0 && text.len)
+        r = run(name, buf_str(&text), "", BATCH_TEXT, SAMPLE_NS);
+    buf_clear(&text);
+    return r;
+}
+
+static int run_samples(void)
+{
+    int r = 0;
+    for (size_t i = 0; i < decoders_sample_count(decoders) && r == 0;)
+        r = run_samples_of(&i);
+    return r;
+}
+
+static int run_file(const char *path, const char *type)
+{
+    struct buf text = BUF_INIT(TEXT_MAX);
+    int r = file_read(path, &text);
+    if (r == 0) {
+        bool is_journal = text.len && text.data[0] == '{';
+        r = run(is_journal ? "journal"
+                : *type    ? type
+                           : "text",
+                buf_str(&text), type, is_journal ? BATCH_JOURNAL : BATCH_TEXT, RUN_NS);
+    }
+    buf_clear(&text);
+    return r;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: bench_decode DECODERS FILE [TYPE]\n");
+    if (argc < 2) {
+        fprintf(stderr, "usage: bench_decode DECODERS [FILE [TYPE]]\n");
         return 2;
     }
     struct names *names = names_new();
     struct diags diags;
-    struct buf text = BUF_INIT(TEXT_MAX);
     diags_init(&diags, 10);
     decoders = names ? decoders_new(names) : NULL;
     int r = decoders ? file_walk(argv[1], ".yml", add, &diags) : -1;
     if (r == 0)
         r = decoders_compile(decoders, &diags);
     if (r == 0)
-        r = file_read(argv[2], &text);
-    if (r == 0)
-        r = run(buf_str(&text), argc > 3 ? argv[3] : "");
+        r = argc > 2 ? run_file(argv[2], argc > 3 ? argv[3] : "") : run_samples();
     if (r != 0)
         fprintf(stderr, "bench_decode: failed: %s\n", diags.n ? diags.entries[0].diag.msg : "file or memory");
-    buf_clear(&text);
     diags_clear(&diags);
     decoders_free(decoders);
     names_free(names);
