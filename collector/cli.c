@@ -19,6 +19,8 @@ static const struct command commands[] = {
     {"authority init", "", "make the authority and the collector's certificate", cli_authority_init},
     {"authority server", "", "make the collector's certificate anew, with the same authority", cli_authority_server},
     {"decode", "[FILE|-]", "show what becomes of log lines: one event as JSON a line", cli_decode},
+    {"rules check", "[PATH]...", "say what in these rule files cannot be used, with line and column", cli_rules_check},
+    {"rules test", "[PATH]...", "run the tests that stand in these rule files", cli_rules_test},
     {"version", "", "print the versions of this program and of the libraries it runs with", cli_version},
 };
 
