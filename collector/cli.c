@@ -21,6 +21,10 @@ static const struct command commands[] = {
     {"decode", "[FILE|-]", "show what becomes of log lines: one event as JSON a line", cli_decode},
     {"rules check", "[PATH]...", "say what in these rule files cannot be used, with line and column", cli_rules_check},
     {"rules test", "[PATH]...", "run the tests that stand in these rule files", cli_rules_test},
+    {"user add", "NAME", "let somebody into the console", cli_user_add},
+    {"user list", "", "list who may sign in to the console", cli_user_list},
+    {"user passwd", "NAME", "set a user's password, and end his sessions", cli_user_passwd},
+    {"user unlock", "NAME", "take away the lock after too many wrong passwords", cli_user_unlock},
     {"version", "", "print the versions of this program and of the libraries it runs with", cli_version},
 };
 

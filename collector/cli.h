@@ -60,4 +60,8 @@ int cli_decode(const struct command *self, int argc, char **argv);
 int cli_rules_check(const struct command *self, int argc, char **argv);
 int cli_rules_test(const struct command *self, int argc, char **argv);
 int cli_status(const struct command *self, int argc, char **argv);
+int cli_user_add(const struct command *self, int argc, char **argv);
+int cli_user_list(const struct command *self, int argc, char **argv);
+int cli_user_passwd(const struct command *self, int argc, char **argv);
+int cli_user_unlock(const struct command *self, int argc, char **argv);
 int cli_version(const struct command *self, int argc, char **argv);

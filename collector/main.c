@@ -6,11 +6,13 @@
  *
  * Exit status: 0 after SIGTERM or SIGINT, 1 when it could not start or go on, 2 for a wrong command line.
  */
+#include "collector/api.h"
 #include "collector/archive.h"
 #include "collector/collector.h"
 #include "collector/content.h"
 #include "collector/detect.h"
 #include "collector/in_agent.h"
+#include "collector/outbox.h"
 #include "collector/store.h"
 #include "collector/writer.h"
 #include "common/file.h"
@@ -90,6 +92,8 @@ static const struct part parts[] = {
     {"writer", writer_start, writer_stop},
     {"in_agent", in_agent_start, in_agent_stop},
     {"detect", detect_start, detect_stop},
+    {"outbox", outbox_start, outbox_stop},
+    {"api", api_start, api_stop},
 };
 
 static int start_parts(struct collector *c, size_t *ret_started)

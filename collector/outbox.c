@@ -5,6 +5,7 @@
 #include "collector/collector.h"
 #include "collector/delivery.h"
 #include "collector/push.h"
+#include "collector/sql.h"
 #include "collector/taxii.h"
 #include "common/log.h"
 #include "common/time.h"
@@ -39,8 +40,10 @@ static bool pushes(struct outbox *o, struct diag *diag)
     if (r <= 0)
         return false;
     struct push_result result;
+    stat_add(STAT_OUTBOX_PUSHES, 1);
     push_delivery(o->db, o->taxii, o->collector->config.taxii.url, &d, &result);
     if (result.is_peer_down) {
+        stat_add(STAT_OUTBOX_FAILURES, 1);
         int64_t wait = push_backoff(++o->failures);
         o->paused_until_ns = time_now_ns() + MAX(wait, result.retry_after_s * NS_PER_S);
         log_warn("outbox: %s cannot be reached (%s); next try in %lld s", o->collector->config.taxii.url, d.last_error,
@@ -60,7 +63,9 @@ static bool pushes(struct outbox *o, struct diag *diag)
 /* How long there is nothing to do. */
 static int64_t idle_ns(struct outbox *o, struct diag *diag)
 {
-    int64_t now = time_now_ns(), next = 0, wait = IDLE_WAIT_NS;
+    int64_t now = time_now_ns(), next = 0, wait = IDLE_WAIT_NS, waiting = 0;
+    if (sql_int(o->db, &waiting, diag, "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sent')", "") == 0)
+        stat_set(STAT_OUTBOX_WAITING, waiting);
     if (o->taxii && delivery_next(o->db, &next, diag) == 0)
         wait = MIN(wait, MAX(next, o->paused_until_ns) - now);
     return MAX(wait, 10 * NS_PER_MS);

@@ -42,8 +42,8 @@ CREATE TABLE alerts (
     updated_ns INTEGER NOT NULL,
     incident_id TEXT REFERENCES incidents (id)
 ) STRICT;
-CREATE INDEX alerts_last ON alerts (last_ns DESC, id);
-CREATE INDEX alerts_status ON alerts (status, last_ns DESC);
+-- Everything that lists, facets and groups are made from: the wide rows are then only read for the page that is shown.
+CREATE INDEX alerts_last ON alerts (last_ns DESC, id, status, level, rule_id, host, is_demo, first_ns);
 CREATE INDEX alerts_incident ON alerts (incident_id) WHERE incident_id IS NOT NULL;
 
 CREATE TABLE alert_events (           -- archive references of the events behind an alert; at most 64 an alert
