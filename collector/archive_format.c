@@ -1,204 +1,184 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Segments and records as bytes (layout in archive.h). The hard thing is a damaged record: its length cannot be trusted,
- * so the search goes on byte by byte for the next batch magic whose record has a valid crc.
+ * See archive_format.h.
  */
 #include "collector/archive_format.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
-static const uint8_t segment_magic[4] = {'V', 'G', 'A', '1'};
-static const uint8_t batch_magic[4] = {'V', 'G', 'B', '1'};
+#define WINDOW (512 * KIB) /* one read brings several ordinary records */
 
-void segment_header_encode(const struct segment_header *h, uint8_t ret[static SEGMENT_HEADER])
+static const char segment_magic[4] = {'V', 'G', 'A', '1'};
+static const char batch_magic[4] = {'V', 'G', 'B', '1'};
+
+void segment_name(uint64_t pos, const char *suffix, char ret[static SEGMENT_NAME])
 {
-    memset(ret, 0, SEGMENT_HEADER);
-    memcpy(ret, segment_magic, sizeof(segment_magic));
-    put_u64(ret + 8, h->pos);
-    put_u64(ret + 16, (uint64_t)h->created_ns);
-    memcpy(ret + 24, h->prev_sha256, SHA256_LEN);
-    put_u32(ret + 60, (uint32_t)crc32(0, ret, 60));
+    snprintf(ret, SEGMENT_NAME, "%016llx%s", (unsigned long long)pos, suffix);
 }
 
-int segment_header_decode(const uint8_t bytes[static SEGMENT_HEADER], struct segment_header *ret)
+void segment_header_put(const struct segment_header *h, uint8_t to[static SEGMENT_HEADER])
 {
-    if (memcmp(bytes, segment_magic, sizeof(segment_magic)) != 0 ||
-        get_u32(bytes + 60) != (uint32_t)crc32(0, bytes, 60))
+    memset(to, 0, SEGMENT_HEADER);
+    memcpy(to, segment_magic, sizeof(segment_magic));
+    put_u64(to + 8, h->pos);
+    put_u64(to + 16, (uint64_t)h->created_ns);
+    memcpy(to + 24, h->prev_sha256, SHA256_LEN);
+    put_u32(to + 60, (uint32_t)crc32_z(0, to, 60));
+}
+
+int segment_header_get(const uint8_t from[static SEGMENT_HEADER], struct segment_header *ret)
+{
+    if (memcmp(from, segment_magic, sizeof(segment_magic)) != 0 || get_u32(from + 60) != (uint32_t)crc32_z(0, from, 60))
         return -EBADMSG;
-    *ret = (struct segment_header){.pos = get_u64(bytes + 8), .created_ns = (int64_t)get_u64(bytes + 16)};
-    memcpy(ret->prev_sha256, bytes + 24, SHA256_LEN);
+    ret->pos = get_u64(from + 8);
+    ret->created_ns = (int64_t)get_u64(from + 16);
+    memcpy(ret->prev_sha256, from + 24, SHA256_LEN);
     return 0;
 }
 
-void segment_name(uint64_t pos, char ret[static SEGMENT_NAME_LEN])
+static uint32_t record_crc(const uint8_t header[static RECORD_HEADER], uint64_t pos,
+                           const uint8_t batch_head[static 16])
 {
-    snprintf(ret, SEGMENT_NAME_LEN, "%016llx.vga", (unsigned long long)pos);
+    uint8_t sum[8 + 4 + 16 + 16];
+    put_u64(sum, pos);
+    memcpy(sum + 8, header, 4);
+    memcpy(sum + 12, header + 8, 16);
+    memcpy(sum + 28, batch_head, 16);
+    return (uint32_t)crc32_z(0, sum, sizeof(sum));
 }
 
-int segment_open(int dir_fd, uint64_t pos, int flags)
+void record_header_put(uint8_t to[static RECORD_HEADER], uint64_t pos, uint32_t len, int64_t ingested_ns,
+                       uint64_t durable, const uint8_t batch_head[static 16])
 {
-    char name[SEGMENT_NAME_LEN];
-    segment_name(pos, name);
-    int fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 ? -errno : fd;
+    put_u32(to, len);
+    put_u64(to + 8, (uint64_t)ingested_ns);
+    put_u64(to + 16, durable);
+    put_u32(to + 4, record_crc(to, pos, batch_head));
 }
 
-static bool name_to_pos(const char *name, uint64_t *ret)
+int segment_file_open(int dir_fd, uint64_t pos, struct segment_file *ret)
 {
-    if (strlen(name) != SEGMENT_NAME_LEN - 1 || strcmp(name + 16, ".vga") != 0)
-        return false;
-    uint64_t pos = 0;
-    for (int i = 0; i < 16; i++) {
-        const char *digits = "0123456789abcdef", *d = strchr(digits, name[i]);
-        if (!d)
-            return false;
-        pos = pos << 4 | (uint64_t)(d - digits);
-    }
-    *ret = pos;
-    return true;
-}
-
-static int compare_pos(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-int segment_list(int dir_fd, uint64_t **ret, size_t *ret_n)
-{
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char name[SEGMENT_NAME];
+    segment_name(pos, ".vga", name);
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        int err = -errno;
-        close(fd);
-        return err;
-    }
-    uint64_t *list = NULL, pos;
-    size_t n = 0, cap = 0;
-    int err = 0;
-    for (struct dirent *e; !err && (e = readdir(dir));) {
-        if (!name_to_pos(e->d_name, &pos))
-            continue;
-        if (n == cap) {
-            cap = cap ? cap * 2 : 64;
-            uint64_t *bigger = n < SEGMENTS_MAX ? reallocarray(list, cap, sizeof(*list)) : NULL;
-            if (!bigger) {
-                err = n < SEGMENTS_MAX ? -ENOMEM : -E2BIG;
-                break;
-            }
-            list = bigger;
-        }
-        list[n++] = pos;
-    }
-    closedir(dir);
-    if (err) {
-        free(list);
-        return err;
-    }
-    if (n)
-        qsort(list, n, sizeof(*list), compare_pos);
-    *ret = list;
-    *ret_n = n;
+    ret->fd = fd;
+    ret->pos = pos;
+    ret->window_len = 0;
     return 0;
 }
 
-int read_exactly(int fd, void *p, size_t n, uint64_t off)
+void segment_file_close(struct segment_file *f)
 {
-    for (size_t have = 0; have < n;) {
-        ssize_t k = pread(fd, (char *)p + have, n - have, (off_t)(off + have));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return -errno;
-        if (k == 0)
-            return -ENODATA;
-        have += (size_t)k;
-    }
+    close_fd(&f->fd);
+    f->fd = -1;
+    f->window_len = 0;
+}
+
+void segment_file_free(struct segment_file *f)
+{
+    segment_file_close(f);
+    free(f->window);
+    f->window = NULL;
+    f->window_cap = 0;
+}
+
+int segment_file_size(const struct segment_file *f, uint64_t *ret)
+{
+    struct stat st;
+    if (fstat(f->fd, &st) < 0)
+        return -errno;
+    *ret = (uint64_t)st.st_size;
     return 0;
 }
 
-int window_get(struct window *w, uint64_t off, size_t n, const uint8_t **ret)
+static int window_grow(struct segment_file *f, size_t len)
 {
-    if (off < w->off || off + n > w->off + w->len) {
-        w->off = off;
-        w->len = 0;
-        size_t want = MAX(n, 128 * KIB);
-        while (w->len < n) {
-            ssize_t k = pread(w->fd, w->data + w->len, want - w->len, (off_t)(off + w->len));
-            if (k < 0 && errno == EINTR)
+    if (len <= f->window_cap)
+        return 0;
+    uint8_t *p = realloc(f->window, len);
+    if (!p)
+        return -ENOMEM;
+    f->window = p;
+    f->window_cap = len;
+    return 0;
+}
+
+int segment_file_bytes(struct segment_file *f, uint64_t offset, size_t len, const uint8_t **ret)
+{
+    if (offset < f->window_at || offset - f->window_at > f->window_len ||
+        f->window_len - (offset - f->window_at) < len) {
+        int r = window_grow(f, MAX(len, WINDOW));
+        if (r < 0)
+            return r;
+        f->window_at = offset;
+        f->window_len = 0;
+        while (f->window_len < f->window_cap) {
+            ssize_t n =
+                pread(f->fd, f->window + f->window_len, f->window_cap - f->window_len, (off_t)(offset + f->window_len));
+            if (n < 0 && errno == EINTR)
                 continue;
-            if (k < 0)
+            if (n < 0)
                 return -errno;
-            if (k == 0)
-                return -ENODATA;
-            w->len += (size_t)k;
+            if (n == 0)
+                break;
+            f->window_len += (size_t)n;
         }
+        if (f->window_len < len)
+            return 0;
     }
-    *ret = w->data + (off - w->off);
-    return 0;
+    *ret = f->window + (offset - f->window_at);
+    return 1;
 }
 
-int record_at(struct window *w, uint64_t off, struct archive_record *ret, size_t *ret_len)
+int segment_file_record(struct segment_file *f, uint64_t offset, struct record *ret)
 {
     const uint8_t *p;
-    int err = window_get(w, off, RECORD_HEADER, &p);
-    if (err)
-        return err == -ENODATA ? RECORD_CUT : err;
-    size_t len = get_u32(p);
-    uint32_t crc = get_u32(p + 4);
-    if (len < BATCH_HEADER_MIN || len > BATCH_MAX)
-        return RECORD_BAD;
-    err = window_get(w, off, RECORD_HEADER + len, &p);
-    if (err)
-        return err == -ENODATA ? RECORD_CUT : err;
-    if ((uint32_t)crc32(0, p + 8, (uInt)(8 + len)) != crc)
-        return RECORD_BAD;
-    struct str bytes = {(const char *)p + RECORD_HEADER, len};
-    if (batch_decode(bytes, &ret->batch, NULL) < 0)
-        return RECORD_BAD;
+    *ret = (struct record){0};
+    int r = segment_file_bytes(f, offset, RECORD_PEEK, &p);
+    if (r <= 0)
+        return r;
+    uint32_t len = get_u32(p);
+    if (len != batch_peek_len(p + RECORD_HEADER) || get_u32(p + 4) != record_crc(p, f->pos + offset, p + RECORD_HEADER))
+        return -EBADMSG;
+    r = segment_file_bytes(f, offset, RECORD_HEADER + len, &p);
+    if (r <= 0)
+        return r;
+    ret->len = RECORD_HEADER + len;
     ret->ingested_ns = (int64_t)get_u64(p + 8);
-    *ret_len = RECORD_HEADER + len;
-    return RECORD_OK;
+    ret->durable = get_u64(p + 16);
+    ret->bytes = (struct str){(const char *)p + RECORD_HEADER, len};
+    return batch_decode(ret->bytes, &ret->batch, NULL) < 0 ? -EBADMSG : 1;
 }
 
-int record_resync(struct window *w, uint64_t off, uint64_t *ret_off)
+int segment_file_find(struct segment_file *f, uint64_t offset, uint64_t *ret_offset)
 {
-    enum { CHUNK = 64 * 1024 };
-    uint8_t *chunk = malloc(CHUNK);
-    if (!chunk)
-        return -ENOMEM;
-    int err = -ENODATA;
-    uint64_t at = off + 1 + RECORD_HEADER; /* where the next batch magic can be at the earliest */
+    uint64_t at = offset + RECORD_HEADER; /* where a batch could begin */
     for (;;) {
-        ssize_t n = pread(w->fd, chunk, CHUNK, (off_t)at);
-        if (n < 0 && errno == EINTR)
+        const uint8_t *p;
+        int r = segment_file_bytes(f, at, sizeof(batch_magic), &p);
+        if (r <= 0)
+            return r;
+        size_t have = f->window_len - (size_t)(at - f->window_at);
+        const uint8_t *hit = memmem(p, have, batch_magic, sizeof(batch_magic));
+        if (!hit) {
+            at += have - (sizeof(batch_magic) - 1);
             continue;
-        if (n < (ssize_t)sizeof(batch_magic)) {
-            err = n < 0 ? -errno : -ENODATA;
-            break;
         }
-        const uint8_t *p = chunk, *end = chunk + n, *hit;
-        while ((hit = memmem(p, (size_t)(end - p), batch_magic, sizeof(batch_magic)))) {
-            struct archive_record record;
-            size_t len;
-            uint64_t candidate = at + (uint64_t)(hit - chunk) - RECORD_HEADER;
-            int state = record_at(w, candidate, &record, &len);
-            if (state < 0 || state == RECORD_OK) {
-                *ret_off = candidate;
-                err = state < 0 ? state : 0;
-                goto out;
-            }
-            p = hit + 1;
+        at += (uint64_t)(hit - p);
+        struct record rec;
+        r = segment_file_record(f, at - RECORD_HEADER, &rec);
+        if (r == 1) {
+            *ret_offset = at - RECORD_HEADER;
+            return 1;
         }
-        at += (uint64_t)n - (sizeof(batch_magic) - 1);
+        if (r < 0 && r != -EBADMSG)
+            return r;
+        at++;
     }
-out:
-    free(chunk);
-    return err;
 }

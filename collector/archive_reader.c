@@ -1,323 +1,367 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The archive's readers: by position, for detection and export; segment by segment, for verify. A reader holds one file
- * open and follows the writer over segment borders. It returns what the files hold: a reader in the collector's own
- * process stops at archive_end by itself, since what lies behind is not durable yet.
+ * Reads the archive by position, beside a writer in this or another process. The hard thing is the end of the last
+ * segment: bytes there that are no record may be one being written, a torn tail that open has not cut yet, or damage. So in
+ * the last segment they are skipped only once a whole record stands behind them; until then they are the present end.
+ * Called by detection, ingest's start, export and verify's users; one thread a reader.
  */
 #include "collector/archive_format.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 struct archive_reader {
+    char *dir;
     int dir_fd;
-    struct window window; /* of the current segment; fd -1 while there is none */
-    uint64_t segment_pos, off;
-    uint64_t damage_bytes;
+    struct segment_file file; /* fd < 0: none open yet */
+    uint64_t pos;
+    uint64_t damage;
+    uint64_t searched_pos, searched_size; /* here nothing was found in a file of that size */
+    struct timespec listed;               /* the folder, when it was last seen without a segment behind this one */
 };
 
-static void reader_leave(struct archive_reader *r)
+static bool parse_name(const char *name, uint64_t *ret)
 {
-    close_fd(&r->window.fd);
-    r->window.fd = -1;
-    r->window.len = 0;
+    char expected[SEGMENT_NAME];
+    uint64_t pos = 0;
+    for (int i = 0; i < 16; i++) {
+        char c = name[i];
+        if (c >= '0' && c <= '9')
+            pos = pos << 4 | (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            pos = pos << 4 | (uint64_t)(c - 'a' + 10);
+        else
+            return false;
+    }
+    segment_name(pos, ".vga", expected);
+    *ret = pos;
+    return strcmp(name, expected) == 0;
 }
 
-static int reader_enter(struct archive_reader *r, uint64_t segment_pos, uint64_t off)
+static int by_position(const void *a, const void *b)
 {
-    int fd = segment_open(r->dir_fd, segment_pos, O_RDONLY);
-    if (fd < 0)
-        return fd;
-    reader_leave(r);
-    r->window.fd = fd;
-    r->segment_pos = segment_pos;
-    r->off = MAX(off, (uint64_t)SEGMENT_HEADER);
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Positions of all segments, sorted; owned. */
+static int list_positions(const char *dir, uint64_t **ret, size_t *ret_n)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return -errno;
+    uint64_t *list = NULL, pos;
+    size_t n = 0, cap = 0;
+    int r = 0;
+    for (struct dirent *e; r == 0 && (errno = 0, e = readdir(d));) {
+        if (!parse_name(e->d_name, &pos))
+            continue;
+        if (n == cap) {
+            cap = cap ? 2 * cap : 64;
+            uint64_t *more = reallocarray(list, cap, sizeof(*list));
+            if (!more) {
+                r = -ENOMEM;
+                break;
+            }
+            list = more;
+        }
+        list[n++] = pos;
+    }
+    if (r == 0 && errno)
+        r = -errno;
+    closedir(d);
+    if (r < 0) {
+        free(list);
+        return r;
+    }
+    if (n)
+        qsort(list, n, sizeof(*list), by_position);
+    *ret = list;
+    *ret_n = n;
     return 0;
 }
 
-/* First segment behind the current one. 0, or -ENOENT when this is the last. */
-static int next_segment(const struct archive_reader *r, uint64_t *ret)
+/* What archive_segments tells of one; -ENOENT when it has just been removed. */
+static int describe(const char *dir, int dir_fd, uint64_t pos, struct archive_segment *ret)
 {
-    uint64_t *list;
-    size_t n;
-    int err = segment_list(r->dir_fd, &list, &n);
-    if (err)
-        return err;
-    err = -ENOENT;
-    for (size_t i = 0; i < n && err; i++) {
-        if (list[i] > r->segment_pos) {
-            *ret = list[i];
-            err = 0;
-        }
+    struct segment_file CLEANUP(segment_file_free) f = {.fd = -1};
+    struct segment_header h;
+    const uint8_t *p;
+    char name[SEGMENT_NAME];
+    segment_name(pos, ".vga", name);
+    *ret = (struct archive_segment){.pos = pos};
+    if ((size_t)snprintf(ret->path, sizeof(ret->path), "%s/%s", dir, name) >= sizeof(ret->path))
+        return -ENAMETOOLONG;
+    int r = segment_file_open(dir_fd, pos, &f);
+    if (r == 0)
+        r = segment_file_size(&f, &ret->size_bytes);
+    if (r < 0)
+        return r;
+    if (segment_file_bytes(&f, 0, SEGMENT_HEADER, &p) == 1 && segment_header_get(p, &h) == 0) {
+        ret->created_ns = h.created_ns;
+        memcpy(ret->prev_sha256, h.prev_sha256, SHA256_LEN);
     }
+    return 0;
+}
+
+int archive_segments(const char *dir, struct archive_segment **ret, size_t *ret_n)
+{
+    uint64_t *positions = NULL;
+    size_t n = 0, done = 0;
+    int r = list_positions(dir, &positions, &n);
+    if (r < 0)
+        return r;
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        r = -errno;
+    struct archive_segment *list = calloc(n ? n : 1, sizeof(*list));
+    if (!list)
+        r = -ENOMEM;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = describe(dir, dir_fd, positions[i], &list[done]);
+        if (r == 0)
+            done++;
+        else if (r == -ENOENT)
+            r = 0;
+    }
+    close_fd(&dir_fd);
+    free(positions);
+    if (r < 0) {
+        free(list);
+        return r;
+    }
+    *ret = list;
+    *ret_n = done;
+    return 0;
+}
+
+/* The segment that holds `pos`: the last that begins at or before it, or else the oldest. */
+static int find_segment(const char *dir, uint64_t pos, bool *ret_any, uint64_t *ret_first, bool *ret_is_last)
+{
+    uint64_t *list = NULL;
+    size_t n = 0, i = 0;
+    int r = list_positions(dir, &list, &n);
+    if (r < 0)
+        return r;
+    while (i + 1 < n && list[i + 1] <= pos)
+        i++;
+    *ret_any = n > 0;
+    *ret_is_last = i + 1 >= n;
+    if (n > 0)
+        *ret_first = list[i];
     free(list);
-    return err;
+    return 0;
+}
+
+/* The first segment that begins behind `pos`. 1, 0 (none) or negative errno. */
+static int find_next_segment(const char *dir, uint64_t pos, uint64_t *ret)
+{
+    uint64_t *list = NULL;
+    size_t n = 0, i = 0;
+    int r = list_positions(dir, &list, &n);
+    if (r < 0)
+        return r;
+    while (i < n && list[i] <= pos)
+        i++;
+    if (i < n)
+        *ret = list[i];
+    free(list);
+    return i < n;
+}
+
+struct archive_reader *archive_reader_close(struct archive_reader *r)
+{
+    if (r) {
+        segment_file_free(&r->file);
+        close_fd(&r->dir_fd);
+        free(r->dir);
+        free(r);
+    }
+    return NULL;
 }
 
 int archive_reader_open(const char *dir, uint64_t pos, struct archive_reader **ret, struct diag *diag)
 {
     struct archive_reader *r = calloc(1, sizeof(*r));
     if (!r)
-        return -ENOMEM;
-    r->window.fd = -1;
-    r->window.data = malloc(WINDOW_CAP);
+        return diag_set(diag, -ENOMEM, "out of memory");
+    r->file.fd = -1;
+    r->dir = strdup(dir);
     r->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = r->dir_fd < 0 ? -errno : !r->window.data ? -ENOMEM : archive_reader_seek(r, pos);
-    if (err) {
-        diag_set(diag, err,
-                 err == -ERANGE ? "%s: position %llu is behind the archive's end"
-                                : "%s: cannot read from position %llu",
-                 dir, (unsigned long long)pos);
-        archive_reader_close(r);
-        return err;
+    int err = r->dir_fd < 0 ? -errno : !r->dir ? -ENOMEM : archive_reader_seek(r, pos);
+    if (err == 0) {
+        *ret = r;
+        return 0;
     }
-    *ret = r;
-    return 0;
+    archive_reader_close(r);
+    if (err == -ERANGE)
+        return diag_set(diag, err, "the archive in %.150s ends before position %llu", dir, (unsigned long long)pos);
+    return diag_set(diag, err, "%.200s: %s", dir, strerror(-err));
 }
 
-struct archive_reader *archive_reader_close(struct archive_reader *r)
+/* Puts the segment at `first` in place of the present one. */
+static int switch_to(struct archive_reader *r, uint64_t first)
 {
-    if (!r)
-        return NULL;
-    reader_leave(r);
-    close_fd(&r->dir_fd);
-    free(r->window.data);
-    free(r);
-    return NULL;
+    int old = r->file.fd;
+    int err = segment_file_open(r->dir_fd, first, &r->file);
+    if (err == 0) {
+        close_fd(&old);
+        r->listed = (struct timespec){0};
+    }
+    return err;
+}
+
+static int seek_once(struct archive_reader *r, uint64_t pos)
+{
+    bool any = false, is_last = false;
+    uint64_t first = 0, size = 0;
+    int err = find_segment(r->dir, pos, &any, &first, &is_last);
+    if (err < 0)
+        return err;
+    if (!any) {
+        segment_file_close(&r->file);
+        r->pos = pos;
+        return pos == 0 ? 0 : -ERANGE;
+    }
+    if (r->file.fd < 0 || r->file.pos != first)
+        err = switch_to(r, first);
+    if (err == 0)
+        err = segment_file_size(&r->file, &size);
+    if (err < 0)
+        return err;
+    if (is_last && pos > first + size)
+        return -ERANGE;
+    r->pos = pos == 0 ? first : pos; /* what retention has removed is no damage to who starts at 0 */
+    return 0;
 }
 
 int archive_reader_seek(struct archive_reader *r, uint64_t pos)
 {
-    uint64_t *list;
-    size_t n;
-    int err = segment_list(r->dir_fd, &list, &n);
-    if (err)
-        return err;
-    if (!n) {
-        reader_leave(r);
-        r->segment_pos = r->off = 0;
-        free(list);
-        return pos ? -ERANGE : 0;
-    }
-    size_t i = n - 1;
-    while (i > 0 && list[i] > pos)
-        i--;
-    uint64_t start = list[i];
-    free(list);
-    if (pos < start)
-        pos = start; /* older segments were removed by retention */
-    if (r->window.fd < 0 || r->segment_pos != start) {
-        err = reader_enter(r, start, pos - start);
-        if (err)
-            return err;
-    }
-    struct stat st;
-    if (fstat(r->window.fd, &st) < 0)
-        return -errno;
-    if (pos - start > (uint64_t)st.st_size)
-        return -ERANGE;
-    r->off = MAX(pos - start, (uint64_t)SEGMENT_HEADER);
-    return 0;
-}
-
-static int skip_damage(struct archive_reader *r, uint64_t to_off, struct diag *diag)
-{
-    uint64_t skipped = to_off - r->off;
-    r->damage_bytes += skipped;
-    diag_set(diag, -EBADMSG, "segment %016llx: %llu damaged bytes at offset %llu skipped",
-             (unsigned long long)r->segment_pos, (unsigned long long)skipped, (unsigned long long)r->off);
-    r->off = to_off;
-    return 0;
-}
-
-static bool record_is_good(struct archive_reader *r)
-{
-    struct archive_record record;
-    size_t len;
-    r->window.len = 0;
-    return record_at(&r->window, r->off, &record, &len) == RECORD_OK;
-}
-
-/* At a place where no good record starts: 0 go on, 1 this is the present end, or negative errno. */
-static int step_over(struct archive_reader *r, struct diag *diag)
-{
-    uint64_t good_off, following;
-    int err = record_resync(&r->window, r->off, &good_off);
-    if (!err && record_is_good(r)) /* it was being written when it was looked at first */
-        return 0;
-    if (!err)
-        return skip_damage(r, good_off, diag);
-    if (err != -ENODATA)
-        return err;
-    struct stat st;
-    if (fstat(r->window.fd, &st) < 0)
-        return -errno;
-    err = next_segment(r, &following);
-    if (err)
-        return err == -ENOENT ? 1 : err;
-    if (r->off < (uint64_t)st.st_size && following >= r->segment_pos + (uint64_t)st.st_size)
-        skip_damage(r, (uint64_t)st.st_size, diag);
-    return reader_enter(r, following, 0);
-}
-
-int archive_reader_next(struct archive_reader *r, struct archive_record *ret, struct diag *diag)
-{
-    if (r->window.fd < 0) {
-        int err = archive_reader_seek(r, 0);
-        if (err || r->window.fd < 0)
-            return err;
-    }
-    for (;;) {
-        size_t len;
-        int state = record_at(&r->window, r->off, ret, &len);
-        if (state < 0)
-            return state;
-        if (state == RECORD_OK) {
-            ret->pos = r->segment_pos + r->off;
-            r->off += len;
-            ret->next_pos = r->segment_pos + r->off;
-            return 1;
-        }
-        r->window.len = 0; /* the file may have grown since this part was read */
-        int err = step_over(r, diag);
-        if (err)
-            return err > 0 ? 0 : err;
-    }
+    int err = seek_once(r, pos);
+    for (int i = 0; err == -ENOENT && i < 3; i++) /* retention took the segment between listing and opening */
+        err = seek_once(r, pos);
+    return err;
 }
 
 uint64_t archive_reader_damage(const struct archive_reader *r)
 {
-    return r->damage_bytes;
+    return r->damage;
 }
 
-static int segment_facts(int dir_fd, const char *dir, uint64_t pos, struct archive_segment *ret)
+/* Goes on at `to`, which lies behind bytes that are lost. */
+static void skip(struct archive_reader *r, uint64_t to, struct diag *diag)
 {
-    int fd CLEANUP(close_fd) = segment_open(dir_fd, pos, O_RDONLY);
-    if (fd < 0)
-        return fd;
+    r->damage += to - r->pos;
+    diag_set(diag, 0, "%llu bytes at position %llu in %.150s are damaged or missing", (unsigned long long)(to - r->pos),
+             (unsigned long long)r->pos, r->dir);
+    r->pos = to;
+}
+
+static bool folder_is_unchanged(struct archive_reader *r)
+{
     struct stat st;
-    uint8_t bytes[SEGMENT_HEADER];
-    struct segment_header header = {0};
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    /* A damaged header is told by verify; here it only lacks its facts. */
-    if (read_exactly(fd, bytes, sizeof(bytes), 0) == 0)
-        (void)segment_header_decode(bytes, &header);
-    *ret = (struct archive_segment){.pos = pos, .size_bytes = (uint64_t)st.st_size, .created_ns = header.created_ns};
-    memcpy(ret->prev_sha256, header.prev_sha256, SHA256_LEN);
-    char name[SEGMENT_NAME_LEN];
-    segment_name(pos, name);
-    int n = snprintf(ret->path, sizeof(ret->path), "%s/%s", dir, name);
-    return n < 0 || (size_t)n >= sizeof(ret->path) ? -ENAMETOOLONG : 0;
+    if (fstat(r->dir_fd, &st) < 0)
+        return false;
+    bool same = st.st_mtim.tv_sec == r->listed.tv_sec && st.st_mtim.tv_nsec == r->listed.tv_nsec;
+    r->listed = st.st_mtim;
+    return same;
 }
 
-int archive_segments(const char *dir, struct archive_segment **ret, size_t *ret_n)
+/* Reads anew: whether a record has been completed at r->pos since we last looked. Once something stands behind it, its
+ * writing is over, and the answer is final. */
+static bool is_whole_now(struct archive_reader *r)
 {
-    int dir_fd CLEANUP(close_fd) = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0)
-        return -errno;
-    uint64_t *list;
-    size_t n;
-    int err = segment_list(dir_fd, &list, &n);
-    if (err)
+    struct record rec;
+    r->file.window_len = 0;
+    return segment_file_record(&r->file, r->pos - r->file.pos, &rec) == 1;
+}
+
+/* There is no record at r->pos nor behind it in this segment of `size` bytes. 1: look again, 0: there is nothing more. */
+static int leave_segment(struct archive_reader *r, uint64_t size, struct diag *diag)
+{
+    uint64_t end = r->file.pos + size, next;
+    if (r->pos == end &&
+        size > 0) { /* the ordinary way: a segment of that name says that this one has grown no further */
+        int err = switch_to(r, end);
+        if (err == 0 || err != -ENOENT)
+            return err == 0 ? 1 : err;
+    }
+    if (folder_is_unchanged(r))
+        return 0;
+    int err = find_next_segment(r->dir, r->file.pos, &next);
+    if (err <= 0)
         return err;
-    struct archive_segment *segments = calloc(n ? n : 1, sizeof(*segments));
-    if (!segments)
-        err = -ENOMEM;
-    for (size_t i = 0; i < n && !err; i++)
-        err = segment_facts(dir_fd, dir, list[i], &segments[i]);
-    free(list);
-    if (err) {
-        free(segments);
+    uint64_t size_now;
+    err = segment_file_size(&r->file, &size_now);
+    if (err < 0)
         return err;
+    if (size_now != size || is_whole_now(r)) { /* it grew before the next one began */
+        r->listed = (struct timespec){0};
+        return 1;
     }
-    *ret = segments;
-    *ret_n = n;
-    return 0;
+    err = switch_to(r, next);
+    if (err < 0)
+        return err;
+    if (next > r->pos)
+        skip(r, next, diag);
+    return 1;
 }
 
-static int hash_whole(int fd, uint64_t size, uint8_t ret[static SHA256_LEN])
+/* Bytes at r->pos that are no whole record; `len` is how many where that is known. 1: look again, 0: the present end. */
+static int pass_damage(struct archive_reader *r, uint64_t len, struct diag *diag)
 {
-    EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    uint8_t chunk[64 * KIB];
-    int err = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
-    for (uint64_t off = 0; !err && off < size;) {
-        size_t n = (size_t)MIN(sizeof(chunk), size - off);
-        err = read_exactly(fd, chunk, n, off);
-        if (!err && EVP_DigestUpdate(sha, chunk, n) != 1)
-            err = -ENOMEM;
-        off += n;
+    uint64_t offset = r->pos - r->file.pos, size, found;
+    int err = segment_file_size(&r->file, &size);
+    if (err < 0)
+        return err;
+    if (offset < size && (r->searched_pos != r->pos || r->searched_size != size)) {
+        err = segment_file_find(&r->file, offset + MAX(len, UINT64_C(1)), &found);
+        if (err == 1 && !is_whole_now(r))
+            skip(r, r->file.pos + found, diag);
+        if (err != 0)
+            return err;
+        r->searched_pos = r->pos;
+        r->searched_size = size;
     }
-    if (!err && EVP_DigestFinal_ex(sha, ret, NULL) != 1)
-        err = -ENOMEM;
-    EVP_MD_CTX_free(sha);
-    return err;
+    return leave_segment(r, size, diag);
 }
 
-struct chain {
-    bool has_previous, is_last;
-    uint64_t expected_pos;
-    uint8_t sha256[SHA256_LEN];
-};
-
-static int verify_segment(const struct archive_segment *s, struct chain *chain, struct window *w, uint64_t *records,
-                          struct diag *diag)
+/* The record at r->pos, as segment_file_record. */
+static int read_here(struct archive_reader *r, struct record *ret)
 {
-    int fd CLEANUP(close_fd) = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return diag_set(diag, -errno, "%s: %s", s->path, strerror(errno));
-    uint8_t bytes[SEGMENT_HEADER];
-    struct segment_header header;
-    if (read_exactly(fd, bytes, sizeof(bytes), 0) < 0 || segment_header_decode(bytes, &header) < 0 ||
-        header.pos != s->pos)
-        return diag_set(diag, -EBADMSG, "%s: its header is damaged", s->path);
-    if (chain->has_previous && s->pos != chain->expected_pos)
-        return diag_set(diag, -EBADMSG, "%s: starts at %llu, but the segment before ends at %llu", s->path,
-                        (unsigned long long)s->pos, (unsigned long long)chain->expected_pos);
-    if (chain->has_previous && memcmp(header.prev_sha256, chain->sha256, SHA256_LEN) != 0)
-        return diag_set(diag, -EBADMSG, "%s: the segment before it is not the one it was chained to", s->path);
-
-    *w = (struct window){.fd = fd, .data = w->data};
-    uint64_t off = SEGMENT_HEADER;
-    while (off < s->size_bytes) {
-        struct archive_record record;
-        size_t len = 0;
-        int state = record_at(w, off, &record, &len);
-        uint64_t next;
-        if (state == RECORD_CUT && chain->is_last && record_resync(w, off, &next) == -ENODATA)
-            break; /* being written, or torn by a crash and never acknowledged */
-        if (state != RECORD_OK)
-            return diag_set(diag, -EBADMSG, "%s: the record at offset %llu is damaged", s->path,
-                            (unsigned long long)off);
-        off += len;
-        (*records)++;
-    }
-    chain->has_previous = true;
-    chain->expected_pos = s->pos + s->size_bytes;
-    int err = chain->is_last ? 0 : hash_whole(fd, s->size_bytes, chain->sha256);
-    return err ? diag_set(diag, err, "%s: %s", s->path, strerror(-err)) : 0;
+    uint64_t offset = r->pos - r->file.pos;
+    int err = segment_file_record(&r->file, offset, ret);
+    if (err != -EBADMSG)
+        return err;
+    r->file.window_len = 0; /* the bytes in memory may be of a tail that has been cut and written anew */
+    return segment_file_record(&r->file, offset, ret);
 }
 
-int archive_verify(const char *dir, uint64_t *ret_records, struct diag *diag)
+int archive_reader_next(struct archive_reader *r, struct archive_record *ret, struct diag *diag)
 {
-    struct archive_segment *segments;
-    size_t n;
-    int err = archive_segments(dir, &segments, &n);
-    if (err)
-        return diag_set(diag, err, "%s: %s", dir, strerror(-err));
-    struct window w = {.data = malloc(WINDOW_CAP)};
-    if (!w.data)
-        err = -ENOMEM;
-    struct chain chain = {0};
-    *ret_records = 0;
-    for (size_t i = 0; i < n && !err; i++) {
-        chain.is_last = i + 1 == n;
-        err = verify_segment(&segments[i], &chain, &w, ret_records, diag);
+    if (diag)
+        diag->msg[0] = '\0';
+    for (;;) {
+        struct record rec;
+        int err = r->file.fd < 0 ? archive_reader_seek(r, r->pos) : 0;
+        if (err < 0 || r->file.fd < 0)
+            return err;
+        if (r->pos < r->file.pos)
+            skip(r, r->file.pos, diag); /* removed by retention before we came to it */
+        if (r->pos < r->file.pos + SEGMENT_HEADER)
+            r->pos = r->file.pos + SEGMENT_HEADER;
+        err = read_here(r, &rec);
+        if (err == 1) {
+            *ret = (struct archive_record){r->pos, r->pos + rec.len, rec.ingested_ns, rec.batch, rec.bytes};
+            r->pos = ret->next_pos;
+            return 1;
+        }
+        if (err == 0 || err == -EBADMSG)
+            err = pass_damage(r, rec.len, diag);
+        if (err <= 0)
+            return err;
     }
-    free(w.data);
-    free(segments);
-    return err;
 }

@@ -74,6 +74,9 @@ static int archive_start(struct collector *c)
         log_error("archive: %s", diag.msg);
         return r;
     }
+    if (archive_cut_bytes(c->archive) > 0)
+        log_warn("archive: cut %llu bytes that were not acknowledged from its end",
+                 (unsigned long long)archive_cut_bytes(c->archive));
     atomic_store(&c->durable_end, archive_end(c->archive));
     stat_set(STAT_ARCHIVE_END, (int64_t)archive_end(c->archive));
     return 0;
