@@ -68,8 +68,6 @@ struct match_ctx {
 static void on_match(const struct match *m, void *ctx)
 {
     struct match_ctx *x = ctx;
-    if (m->rule->is_silent)
-        return;
     int r = alerts_collect(x->e->alerts, m, x->place);
     if (r < 0)
         x->err = r;
@@ -173,10 +171,18 @@ int evaluate_batch(struct evaluator *e, const struct archive_record *rec, enum e
 
 void evaluate_count(struct evaluator *e)
 {
-    struct matcher_stats s;
-    matcher_stats(e->matcher, &s);
-    stat_set(STAT_GROUPS, (int64_t)s.groups);
-    stat_set(STAT_GROUP_BYTES, (int64_t)s.group_bytes);
-    stat_add(STAT_EVICTED_LIVE, (int64_t)(s.evicted_live - e->counted.evicted_live));
-    e->counted = s;
+    struct matcher_stats m;
+    struct decode_stats d;
+    matcher_stats(e->matcher, &m);
+    decode_stats(e->decode, &d);
+    stat_set(STAT_GROUPS, (int64_t)m.groups);
+    stat_set(STAT_GROUP_BYTES, (int64_t)m.group_bytes);
+    stat_add(STAT_EVICTED_LIVE, (int64_t)(m.evicted_live - e->counted.evicted_live));
+    stat_add(STAT_DROPPED_HITS, (int64_t)(m.dropped_hits - e->counted.dropped_hits));
+    stat_add(STAT_REGEX_GAVE_UP,
+             (int64_t)(m.regex_gave_up - e->counted.regex_gave_up + d.limit_hits - e->decode_counted.limit_hits));
+    stat_add(STAT_BAD_RECORDS, (int64_t)(d.bad_records - e->decode_counted.bad_records));
+    stat_add(STAT_DROPPED_FIELDS, (int64_t)(d.dropped_fields - e->decode_counted.dropped_fields));
+    e->counted = m;
+    e->decode_counted = d;
 }

@@ -21,6 +21,7 @@ struct evaluator {
     int64_t floor_ns;   /* correlation state knows all that came since then; INT64_MIN: all there is */
     int64_t deepest_ns; /* further back than this it is not worth reading: an older event is evaluated as it is */
     struct matcher_stats counted; /* already added to the collector's counters */
+    struct decode_stats decode_counted;
 };
 
 enum evaluate_mode {
@@ -46,5 +47,5 @@ int evaluate_forget(struct evaluator *e, int64_t floor_ns);
 int evaluate_batch(struct evaluator *e, const struct archive_record *rec, enum evaluate_mode mode,
                    evaluate_full_fn on_full, void *ctx, int64_t *ret_need_ns, struct diag *diag);
 
-/* Adds what the matcher counted since the last call to the collector's counters. */
+/* Adds what matcher and decoders counted since the last call to the collector's counters. */
 void evaluate_count(struct evaluator *e);

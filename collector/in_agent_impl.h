@@ -57,7 +57,7 @@ struct in_agent {
     struct ingest ingest;
     struct conn_list strangers, conns, waiters;
     size_t n_strangers, n_conns;
-    struct conn **by_id; /* open addressing by id; slots is a power of two over all connections there can be */
+    struct conn **by_id; /* by id & (slots - 1): four times as many as there can be connections */
     size_t slots;
     uint64_t last_id;
     size_t memory_left;
