@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void complain(const char *fmt, va_list args)
+PRINTF_LIKE(1, 0) static void complain(const char *fmt, va_list args)
 {
     fputs("vonggac: ", stderr);
     vfprintf(stderr, fmt, args);
