@@ -35,8 +35,8 @@ struct touched { /* a stream that moved since the last commit */
 enum { SET_POS, SET_STREAM, FORGET_STREAMS, N_SQL };
 static const char *const sql[N_SQL] = {
     [SET_POS] = "INSERT INTO checkpoint (id, pos) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET pos = excluded.pos",
-    [SET_STREAM] = "INSERT INTO streams (agent, stream, end, seen_ns) VALUES (?, ?, ?, ?) ON CONFLICT (agent, stream)"
-                   " DO UPDATE SET end = max(end, excluded.end), seen_ns = max(seen_ns, excluded.seen_ns)",
+    [SET_STREAM] = ("INSERT INTO streams (agent, stream, end, seen_ns) VALUES (?, ?, ?, ?) ON CONFLICT (agent, stream)"
+                    " DO UPDATE SET end = max(end, excluded.end), seen_ns = max(seen_ns, excluded.seen_ns)"),
     [FORGET_STREAMS] = "DELETE FROM streams WHERE seen_ns < ? AND (SELECT count(*) FROM streams) > ?",
 };
 
@@ -328,8 +328,8 @@ static int reload(struct detect *d)
         log_diags(content_diags(fresh));
         log_error("reload: %zu errors; the rules in force stay", content_diags(fresh)->errors);
         stat_set(STAT_RULE_ERRORS, (int64_t)content_diags(fresh)->errors);
-        stat_add(STAT_RELOADS_FAILED, 1);
         collector_content_reject(d->c, fresh);
+        stat_add(STAT_RELOADS_FAILED, 1);
         return 0;
     }
     if (r < 0) {

@@ -358,8 +358,10 @@ static void a_broken_set_is_not_taken(void **state)
     write_text("rules.yml", "title: Broken\nlogsource: {product: linux\n");
     detect_reload(&c);
     wait_for(STAT_RELOADS_FAILED, failed + 1);
+    collector_content_lock(&c);
     assert_non_null(c.rejected);
     assert_true(content_diags(c.rejected)->errors > 0);
+    collector_content_unlock(&c);
     line(one, sizeof(one), 0, "Accepted password for root from 198.51.100.7 port 22 ssh2");
     append(one, 0);
     wait_until_seen();
