@@ -33,22 +33,21 @@ export const parseTime = (iso: string): Date | null => {
   return Number.isNaN(date.getTime()) ? null : date;
 };
 
+// Day, month, year with strokes in both languages: the browsers' own Vietnamese has dashes without a year and strokes with one.
+const dayMonth = (date: Date): string => `${String(date.getDate()).padStart(2, '0')}/${String(date.getMonth() + 1).padStart(2, '0')}`;
+
 /** "17:03:22" today, "22/11 17:03:22" this year, with the year before that. */
 export function shortTime(date: Date, now: Date): string {
   const sameDay = date.toDateString() === now.toDateString();
   const sameYear = date.getFullYear() === now.getFullYear();
   if (sameDay) return cached('t', (l) => new Intl.DateTimeFormat(l, twoDigits)).format(date);
-  const day = sameYear
-    ? cached('d', (l) => new Intl.DateTimeFormat(l, { day: '2-digit', month: '2-digit' }))
-    : cached('dy', (l) => new Intl.DateTimeFormat(l, { day: '2-digit', month: '2-digit', year: 'numeric' }));
-  return `${day.format(date)} ${cached('t', (l) => new Intl.DateTimeFormat(l, twoDigits)).format(date)}`;
+  return `${sameYear ? dayMonth(date) : `${dayMonth(date)}/${date.getFullYear()}`} ${cached('t', (l) => new Intl.DateTimeFormat(l, twoDigits)).format(date)}`;
 }
 
 /** Date, time and zone, as in "23/11/2026 17:03:22 GMT+7". */
 export function fullTime(date: Date): string {
-  const day = cached('dy', (l) => new Intl.DateTimeFormat(l, { day: '2-digit', month: '2-digit', year: 'numeric' })).format(date);
   const time = cached('t', (l) => new Intl.DateTimeFormat(l, twoDigits)).format(date);
-  return `${day} ${time} ${zoneName(date)}`;
+  return `${dayMonth(date)}/${date.getFullYear()} ${time} ${zoneName(date)}`;
 }
 
 export const zoneName = (date: Date): string =>

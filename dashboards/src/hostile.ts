@@ -15,14 +15,16 @@ export interface Segment {
 
 // Controls and format characters (bidi marks and overrides, zero-width, tags, soft hyphen), line and paragraph separators, unpaired
 // surrogates, private use, and the letters that are drawn as nothing. Spaces other than U+0020 are named too: they hide in names and paths.
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f]|[^\P{Zs} ]|[\u{e0100}-\u{e01ef}]/u;
-const HIDDEN_ALL = new RegExp(HIDDEN.source, 'gu');
+const HIDDEN_ALL = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f]|[^\P{Zs} ]|[\u{e0100}-\u{e01ef}]/gu;
 
-/** The visible name of one hidden character: a control picture for C0, "U+202E" for the rest. */
+const ASCII_CONTROLS =
+  'NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US'.split(' ');
+
+/** The visible name of one hidden character: its abbreviation in ASCII, "U+202E" for the rest. (Few fonts have control pictures.) */
 export function visibleName(char: string): string {
   const code = char.codePointAt(0) ?? 0;
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return '\u2421';
+  const short = code === 0x7f ? 'DEL' : ASCII_CONTROLS[code];
+  if (short !== undefined) return short;
   return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
@@ -32,17 +34,18 @@ export function plain(text: string, limit = 300): string {
   return cut.replace(HIDDEN_ALL, (char) => `‹${visibleName(char)}›`);
 }
 
-/** Cuts text into runs. `ranges` are UTF-16 offsets, may overlap and come in any order. */
-export function segments(text: string, ranges: readonly Range[] = []): Segment[] {
+/** Cuts text into runs. `ranges` are UTF-16 offsets, may overlap and come in any order. `lines`: people wrote it, line breaks stay. */
+export function segments(text: string, ranges: readonly Range[] = [], lines = false): Segment[] {
   const out: Segment[] = [];
   const push = (part: string, mark: boolean): void => {
-    let rest = part;
-    for (let match = HIDDEN.exec(rest); match; match = HIDDEN.exec(rest)) {
-      if (match.index > 0) out.push({ text: rest.slice(0, match.index), mark, hidden: false });
+    let at = 0;
+    for (const match of part.matchAll(HIDDEN_ALL)) {
+      if (lines && match[0] === '\n') continue;
+      if (match.index > at) out.push({ text: part.slice(at, match.index), mark, hidden: false });
       out.push({ text: visibleName(match[0]), mark, hidden: true });
-      rest = rest.slice(match.index + match[0].length);
+      at = match.index + match[0].length;
     }
-    if (rest !== '') out.push({ text: rest, mark, hidden: false });
+    if (at < part.length) out.push({ text: part.slice(at), mark, hidden: false });
   };
   let at = 0;
   for (const range of mergeRanges(ranges, text.length)) {

@@ -89,7 +89,7 @@ export const en: Record<keyof typeof vi, string> = {
   'level.3': 'High',
   'level.2': 'Medium',
   'level.1': 'Low',
-  'level.0': 'Informational',
+  'level.0': 'Info',
   'status.new': 'New',
   'status.acknowledged': 'Acknowledged',
   'status.escalated': 'Escalated',

@@ -138,7 +138,7 @@ function MatchedFields({ matched }: { matched: readonly Matched[] }) {
   return (
     <section>
       <h3>{t('detail.matched')}</h3>
-      <table class="plain-table" role="table">
+      <table class="plain-table matched-table" role="table">
         <caption class="visually-hidden">{t('detail.matched')}</caption>
         <thead>
           <tr>

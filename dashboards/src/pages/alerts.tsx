@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The alerts page: filters in the URL, the list with its bar of waiting alerts, selection and bulk actions, the keyboard, and the flyout.
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { acknowledge, askClose, askEscalate } from '../actions';
 import { number } from '../format';
 import { filterParams, parseFilter, type AlertFilter } from '../filter';
@@ -30,6 +30,7 @@ export function AlertsPage({ params }: { params: URLSearchParams }) {
   const filterKey = filterParams(wanted).toString();
   const filter = useMemo(() => wanted, [filterKey]);
   const openId = params.get('open');
+  const [facetsOpen, setFacetsOpen] = useState(false);
   const search = useRef<HTMLInputElement>(null);
 
   useEffect(() => model.start(), [model]);
@@ -118,13 +119,17 @@ export function AlertsPage({ params }: { params: URLSearchParams }) {
 
   return (
     <div class={openId ? 'alerts-page with-flyout' : 'alerts-page'}>
-      <AlertFilters filter={filter} facets={model.facets.value} apply={apply} />
+      <AlertFilters filter={filter} facets={model.facets.value} apply={apply} open={facetsOpen} />
       <section class="alerts-main" aria-labelledby="alerts-title">
         <div class="alerts-head">
           <h1 id="alerts-title">
             {t('nav.alerts')}{' '}
             <span class="count">{model.phase.value === 'ready' ? t('alerts.total', { n: number(model.total.value) }) : ''}</span>
           </h1>
+          <button type="button" class="button facets-toggle" aria-expanded={facetsOpen} aria-controls="facets" onClick={() => setFacetsOpen(!facetsOpen)}>
+            <Icon name="filter" />
+            {t('filters')}
+          </button>
         </div>
         <Toolbar filter={filter} apply={apply} searchRef={search} />
         <FilterChips filter={filter} facets={model.facets.value} apply={apply} />

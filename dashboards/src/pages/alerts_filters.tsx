@@ -11,16 +11,10 @@ import { Icon } from '../ui/icon';
 
 type Apply = (change: Partial<AlertFilter>) => void;
 
-export function AlertFilters({ filter, facets, apply }: { filter: AlertFilter; facets: Facets | null; apply: Apply }) {
-  const [open, setOpen] = useState(false);
+export function AlertFilters({ filter, facets, apply, open }: { filter: AlertFilter; facets: Facets | null; apply: Apply; open: boolean }) {
   const count = (n: number | undefined): string => (facets ? number(n ?? 0) : '');
   return (
-    <aside class={open ? 'facets facets-open' : 'facets'} aria-label={t('filters')}>
-      <button type="button" class="button facets-toggle" aria-expanded={open} onClick={() => setOpen(!open)}>
-        <Icon name="filter" />
-        {t('filters')}
-      </button>
-      <div class="facets-body">
+    <aside id="facets" class={open ? 'facets facets-open' : 'facets'} aria-label={t('filters')}>
         <fieldset>
           <legend>{t('col.status')}</legend>
           {STATUSES.map((status) => (
@@ -70,7 +64,6 @@ export function AlertFilters({ filter, facets, apply }: { filter: AlertFilter; f
             <span class="facet-text">{t('demo.show')}</span>
           </label>
         </fieldset>
-      </div>
     </aside>
   );
 }

@@ -71,7 +71,8 @@ const AlertRow = memo(function AlertRow({ alert, href, selected, current, open, 
         {alert.source_ip === null ? null : <LogText text={alert.source_ip} mono />}
         {alert.destination_ip === null ? null : (
           <span class="flow-to">
-            <span aria-label={t('row.to')}>→</span> <LogText text={alert.destination_ip} mono />
+            <span role="img" aria-label={t('row.to')}>→</span>{'\u00a0'}
+            <LogText text={alert.destination_ip} mono />
           </span>
         )}
       </td>

@@ -45,7 +45,7 @@ export function IncidentPage({ id }: { id: string }) {
       </div>
       {incident.note ? (
         <p class="incident-note">
-          <LogText text={incident.note} />
+          <LogText text={incident.note} lines />
         </p>
       ) : null}
       <dl class="facts">

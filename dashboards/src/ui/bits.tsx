@@ -10,10 +10,10 @@ import type { AlertStatus, Level } from '../types';
 import { Icon, levelIcon, type IconName } from './icon';
 
 /** Text from outside: text nodes only, unseen characters by name, isolated so that right-to-left letters reorder nothing around them. */
-export function LogText({ text, marks, mono }: { text: string; marks?: readonly Range[]; mono?: boolean }) {
+export function LogText({ text, marks, mono, lines }: { text: string; marks?: readonly Range[]; mono?: boolean; lines?: boolean }) {
   return (
     <bdi class={mono ? 'log mono' : 'log'} dir="ltr">
-      {segments(text, marks).map((part) => {
+      {segments(text, marks, lines).map((part) => {
         const inner = part.hidden ? (
           <span class="hidden-char" title={t('hidden_char')}>
             {part.text}

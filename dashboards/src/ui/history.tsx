@@ -20,7 +20,7 @@ function Detail({ entry }: { entry: HistoryEntry }) {
       ))}
       {typeof comment === 'string' && comment !== '' ? (
         <p class="history-comment">
-          <LogText text={comment} />
+          <LogText text={comment} lines />
         </p>
       ) : null}
     </>
