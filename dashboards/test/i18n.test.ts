@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync } from 'node:fs';
+/// <reference types="vite/client" />
 import { afterEach, describe, expect, it } from 'vitest';
 import { dictionaries, lang, localTitle, t, word, type Key } from '../src/i18n';
 
@@ -22,10 +22,12 @@ describe('dictionaries', () => {
     for (const [key, text] of Object.entries(vi)) expect(text, key).not.toContain('|');
   });
   it('hold no key that nothing uses', () => {
-    const sources = readdirSync(new URL('../src', import.meta.url), { recursive: true, encoding: 'utf8' })
-      .filter((name) => /\.tsx?$/.test(name) && !name.startsWith('i18n'))
-      .map((name) => readFileSync(new URL(`../src/${name}`, import.meta.url), 'utf8'))
+    const files = import.meta.glob<string>('../src/**/*.{ts,tsx}', { query: '?raw', import: 'default', eager: true });
+    const sources = Object.entries(files)
+      .filter(([name]) => !name.includes('/i18n/'))
+      .map(([, text]) => text)
       .join('\n');
+    expect(sources).toContain('nav.alerts');
     // Families are looked up by data: word('status', ...) and t(`range.${...}`).
     const families = [...sources.matchAll(/word\('([a-z_]+)'|t\(`([a-z_.]+)\.\$\{/g)].map((match) => match[1] ?? match[2]);
     const unused = Object.keys(vi).filter((key) => !sources.includes(`'${key}'`) && !families.some((family) => key.startsWith(`${family}.`)));
