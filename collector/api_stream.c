@@ -407,6 +407,7 @@ static struct stream *begin(struct api_call *call, int64_t after)
     api_set_header(call, "Content-Type", "text/event-stream");
     api_set_header(call, "Cache-Control", "no-store");
     api_set_header(call, "X-Accel-Buffering", "no");
+    api_set_header(call, "Connection", "close"); /* when it ends, so does the connection */
     evhttp_connection_set_closecb(s->con, on_close, s);
     evhttp_send_reply_start(call->req, 200, "OK");
     static const struct timeval stall = {.tv_sec = STREAM_STALL_S};
