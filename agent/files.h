@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The inside of in_files: one struct and the functions its four files share.
+ * The inside of in_files: one struct and the functions its files share.
  *
  *   in_files.c       the descriptor, queues, and the turn that reads what is due
  *   files_scan.c     what matches the globs now: new files, renamed and removed ones
  *   files_recover.c  rotation: what happened to a file that is not where it was, or not what it was
  *   files_watch.c    inotify, so that the scan is only a safety net
+ *   files_check.c    for `vonggac-agent check`: what matches, and may this user read it
  */
 #pragma once
 
@@ -93,6 +94,9 @@ void files_scan(struct files *f);
 bool files_warn_once(struct files *f, const char *path); /* true the first time */
 int files_add_copy(struct files *f, const struct stream *s, const struct stat *st);
 
+/* files_check.c */
+void files_check(const struct agent_config *cfg, input_say_fn say, void *ctx);
+
 /* files_recover.c */
 #define FILES_MTIME_SLACK (1 * NS_PER_S)              /* file times come from a coarser clock */
 void files_recover(struct files *f);                  /* at start: find the files of all unfinished streams */
@@ -102,7 +106,10 @@ void files_replaced(struct files *f, struct tail *t); /* it was cut or overwritt
 struct tail *files_fill_gap(struct files *f, const struct file_source *source, const char *lane, int64_t after_ns,
                             struct tail *older);
 struct stream *files_stream_of(struct files *f, int fd, const struct stat *st); /* the stream that knows this file */
-int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream **ret); /* 1, 0; -EAGAIN: ask later */
+
+/* Does it hold what a stream has read already? 1: nothing but that; 0: no, or more than that: then ret_known is up to
+ * where; -EAGAIN: ask again later. */
+int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream **ret, uint64_t *ret_known);
 
 /* files_watch.c */
 int files_watch_open(struct files *f);

@@ -51,33 +51,51 @@ struct stream *files_stream_of(struct files *f, int fd, const struct stat *st)
     return NULL;
 }
 
-/* The original is still followed: the copy holds what it holds, at the copy's end too? 1, 0, -EAGAIN. */
+/* The original is still followed. Its file is at least as long, and the same at the other's end? 1, 0; -EAGAIN: it was
+ * cut a moment ago, and its own turn will find that out. */
 static int compare_ends(const struct tail *original, int fd, uint64_t size)
 {
     struct guard end;
     struct stat st;
-    if (fstat(original->fd, &st) < 0 || (uint64_t)st.st_size < size)
-        return -EAGAIN; /* it was cut a moment ago, and its own turn will find that out */
-    return guard_make(fd, size, &end) == 0 && guard_matches(&end, original->fd, (uint64_t)st.st_size);
+    if (fstat(original->fd, &st) < 0 || (uint64_t)st.st_size < original->pos ||
+        !identity_is_same(&original->stream->ident, original->fd, (uint64_t)st.st_size))
+        return -EAGAIN;
+    return (uint64_t)st.st_size >= size && guard_make(fd, size, &end) == 0 &&
+           guard_matches(&end, original->fd, (uint64_t)st.st_size);
 }
 
-int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream **ret)
+/* What `s` knows of the file: see files_is_copy. */
+static int compare_with(const struct stream *s, int fd, uint64_t size, uint64_t *ret_known)
+{
+    const struct tail *t = s->reader;
+    uint64_t known;
+    enum copy_match m = identity_is_copy(&s->ident, fd, size, &known);
+    if (m == COPY_NO)
+        return 0;
+    int r = m == COPY_YES;
+    if (t && t->state != TAIL_COPY)
+        r = compare_ends(t, fd, size);
+    else if (!t && size > s->spooled)
+        r = 0; /* it goes on where the stream has ended */
+    if (r == 0)
+        *ret_known = MAX(*ret_known, known);
+    return r;
+}
+
+int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream **ret, uint64_t *ret_known)
 {
     struct stream *s;
     uint64_t size = (uint64_t)st->st_size;
     struct fingerprint fp;
+    *ret_known = 0;
     if (fingerprint_make(fd, size, &fp) < 0 || fp.len < FINGERPRINT_COPY)
         return 0;
     TAILQ_FOREACH(s, &f->env->registry->streams, link)
     {
-        const struct tail *t = s->reader;
         if (s->kind != STREAM_FILE || s->until > 0 || s->ident.fp.len < FINGERPRINT_COPY ||
             (s->ident.fp.len == fp.len && memcmp(s->ident.fp.sha256, fp.sha256, sizeof(fp.sha256)) != 0))
             continue;
-        enum copy_match m = identity_is_copy(&s->ident, fd, size);
-        int r = m == COPY_YES;
-        if (m == COPY_MAYBE && t && t->state != TAIL_COPY)
-            r = compare_ends(t, fd, size);
+        int r = compare_with(s, fd, size, ret_known);
         *ret = s;
         if (r != 0)
             return r;
@@ -178,6 +196,7 @@ static int search_folder(struct files *f, const struct stream *s, const struct f
 
 struct sibling {
     int fd;
+    uint64_t known;
     int64_t mtime_ns;
     char path[PATH_MAX];
 };
@@ -195,6 +214,7 @@ static void try_sibling(const char *path, const struct dirent *e, void *ctx)
     struct siblings *list = ctx;
     struct stat st;
     struct stream *original;
+    uint64_t known;
     if (!path_looks_rotated(e->d_name, list->folder->base) || list->n == SIBLINGS_MAX)
         return;
     if (stat(path, &st) < 0 || st.st_size == 0 || mtime_ns(&st) < list->after_ns - FILES_MTIME_SLACK)
@@ -203,12 +223,13 @@ static void try_sibling(const char *path, const struct dirent *e, void *ctx)
     if (fd < 0)
         return;
     if (files_find(list->f, (uint64_t)st.st_dev, (uint64_t)st.st_ino) || files_stream_of(list->f, fd, &st) ||
-        files_is_copy(list->f, fd, &st, &original) != 0) {
+        files_is_copy(list->f, fd, &st, &original, &known) != 0) {
         close(fd);
         return;
     }
     struct sibling *one = &list->items[list->n++];
     one->fd = fd;
+    one->known = known;
     one->mtime_ns = mtime_ns(&st);
     snprintf(one->path, sizeof(one->path), "%s", path);
 }
@@ -233,8 +254,9 @@ struct tail *files_fill_gap(struct files *f, const struct file_source *source, c
     qsort(list->items, list->n, sizeof(list->items[0]), older_first);
     for (size_t i = 0; i < list->n; i++) {
         struct tail *t;
-        log_info("%s was rotated before it was seen; reading it from its beginning", list->items[i].path);
-        if (files_follow(f, source, lane, list->items[i].path, list->items[i].fd, NULL, 0, TAIL_ROTATED, &t) < 0)
+        const struct sibling *one = &list->items[i];
+        log_info("%s was rotated before it was seen; reading it", one->path);
+        if (files_follow(f, source, lane, one->path, one->fd, NULL, one->known, TAIL_ROTATED, &t) < 0)
             continue;
         files_wait_for(t, older);
         files_wake_now(f, older ? older : t);

@@ -265,6 +265,15 @@ static uint64_t end_of_lines(struct files *f, const struct tail *t)
     return nl ? from + (uint64_t)(nl - f->buffer) + 1 : from > 0 ? t->size : 0;
 }
 
+static void skip_copy(struct files *f, const struct stream *original, const char *path, const struct stat *st)
+{
+    if (files_add_copy(f, original, st) < 0)
+        return;
+    f->n_copies_seen++;
+    if (files_warn_once(f, path))
+        log_info("%s holds what was read from %s; it is not read again", path, original->path);
+}
+
 static void open_candidate(struct files *f, const struct candidate *c)
 {
     struct stat st;
@@ -288,10 +297,11 @@ static void open_candidate(struct files *f, const struct candidate *c)
     if (st.st_size > 0)
         s = files_stream_of(f, fd, &st);
     struct stream *original = NULL;
-    int copy = st.st_size > 0 && !s ? files_is_copy(f, fd, &st, &original) : 0;
+    uint64_t known = 0;
+    int copy = st.st_size > 0 && !s ? files_is_copy(f, fd, &st, &original, &known) : 0;
     if (copy != 0) {
-        if (copy > 0 && files_add_copy(f, original, &st) == 0)
-            f->n_copies_seen++;
+        if (copy > 0)
+            skip_copy(f, original, c->path, &st);
         close(fd);
         return;
     }
@@ -301,7 +311,8 @@ static void open_candidate(struct files *f, const struct candidate *c)
         older = files_fill_gap(f, c->source, c->path, older ? older->checked_ns : f->started_ns, older);
     if (s)
         s->is_finished = false;
-    if (files_follow(f, c->source, s ? s->path : c->path, c->path, fd, s, s ? s->spooled : 0, TAIL_ACTIVE, &t) < 0)
+    uint64_t pos = s ? s->spooled : known;
+    if (files_follow(f, c->source, s ? s->path : c->path, c->path, fd, s, pos, TAIL_ACTIVE, &t) < 0)
         return;
     t->is_moved = strcmp(t->path, t->lane) != 0;
     if (!s && c->source->from_end && is_first)

@@ -110,14 +110,19 @@ bool identity_is_continued(const struct identity *id, int fd, uint64_t size, uin
     return id->fp.len > 0 && size >= pos && identity_is_same(id, fd, size);
 }
 
-enum copy_match identity_is_copy(const struct identity *id, int fd, uint64_t size)
+enum copy_match identity_is_copy(const struct identity *id, int fd, uint64_t size, uint64_t *ret_known)
 {
+    *ret_known = 0;
     if (id->fp.len < FINGERPRINT_COPY || !fingerprint_matches(&id->fp, fd, size))
         return COPY_NO;
     for (size_t i = 0; i < ARRAY_LEN(id->guards); i++) {
         const struct guard *g = &id->guards[i];
-        if (g->pos > 0 && size >= g->pos)
-            return guard_matches(g, fd, size) ? COPY_YES : COPY_NO;
+        if (g->pos == 0 || size < g->pos)
+            continue;
+        if (!guard_matches(g, fd, size))
+            return COPY_NO;
+        *ret_known = g->pos;
+        return COPY_YES;
     }
     return COPY_MAYBE;
 }

@@ -63,5 +63,5 @@ enum copy_match {
     COPY_MAYBE, /* equal so far but shorter than anything we can compare: it may still be being written */
 };
 
-/* Is the file at another inode a copy of this log? */
-enum copy_match identity_is_copy(const struct identity *id, int fd, uint64_t size);
+/* Is the file at another inode a copy of this log? ret_known, for COPY_YES: up to where that was compared. */
+enum copy_match identity_is_copy(const struct identity *id, int fd, uint64_t size, uint64_t *ret_known);

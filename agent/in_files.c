@@ -15,7 +15,8 @@
 #define BUCKETS       8192
 #define TURN_BATCHES  8
 #define TURN_NS       (10 * NS_PER_MS)
-#define REGISTER_MAX  1024 /* new streams that share one save */
+#define REGISTER_MAX  1024             /* new streams that share one save */
+#define CLOCK_TICK    (20 * NS_PER_MS) /* file times may be behind the clock by this much */
 #define RETRY_NS      (1 * NS_PER_S)
 #define FLUSH_BATCHES 1024
 
@@ -480,7 +481,7 @@ static int open_(const struct input_env *env, void **ret, struct diag *diag)
     f->env = env;
     f->tuning = FILES_TUNING;
     f->inotify_fd = -1;
-    f->started_ns = time_now_ns() + FILES_MTIME_SLACK;
+    f->started_ns = time_now_ns() + FILES_MTIME_SLACK - CLOCK_TICK;
     TAILQ_INIT(&f->tails);
     TAILQ_INIT(&f->now);
     TAILQ_INIT(&f->linger);
@@ -525,4 +526,5 @@ const struct input in_files = {
     .resume = resume,
     .flush = flush,
     .close = close_,
+    .check = files_check,
 };

@@ -304,10 +304,15 @@ static bool is_empty(sd_journal *j)
 
 /* All of the machine's journals, not SD_JOURNAL_SYSTEM alone: what sudo says about an ordinary user is kept in that
  * user's file. */
+static int open_journal(const struct agent_config *cfg, sd_journal **ret)
+{
+    const char *dir = cfg->journal_directory;
+    return dir ? sd_journal_open_directory(ret, dir, 0) : sd_journal_open(ret, SD_JOURNAL_LOCAL_ONLY);
+}
+
 static int start(struct journal *in)
 {
-    const char *dir = in->env->cfg->journal_directory;
-    int r = dir ? sd_journal_open_directory(&in->j, dir, 0) : sd_journal_open(&in->j, SD_JOURNAL_LOCAL_ONLY);
+    int r = open_journal(in->env->cfg, &in->j);
     if (r < 0) {
         in->j = NULL;
         return r;
@@ -409,6 +414,16 @@ static void flush(void *self)
         hand_over(in);
 }
 
+static void check(const struct agent_config *cfg, input_say_fn say, void *ctx)
+{
+    sd_journal *j = NULL;
+    if (open_journal(cfg, &j) < 0 || is_empty(j))
+        say(false, "journal: there is none, or this user may not read it (group systemd-journal)", ctx);
+    else
+        say(true, "journal: readable", ctx);
+    sd_journal_close(j);
+}
+
 const struct input in_journal = {
     .name = SOURCE_NAME,
     .doc = "reads the systemd journal by cursor",
@@ -417,4 +432,5 @@ const struct input in_journal = {
     .resume = resume,
     .flush = flush,
     .close = close_,
+    .check = check,
 };

@@ -17,6 +17,9 @@ struct input_env { /* borrowed; outlives the inputs */
     struct sink *sink;
 };
 
+/* One finding of a check for people. */
+typedef void (*input_say_fn)(bool ok, const char *text, void *ctx);
+
 struct input {
     const char *name, *doc;
     bool (*is_enabled)(const struct agent_config *cfg);
@@ -24,6 +27,9 @@ struct input {
     void (*resume)(void *self); /* the sink has room again */
     void (*flush)(void *self);  /* before the end: puts what was read or is ready into the sink */
     void (*close)(void *self);
+    void (*check)(const struct agent_config *cfg, input_say_fn say, void *ctx); /* could it read, as this user? */
 };
 
 extern const struct input in_files, in_journal;
+
+const struct input *const *inputs_all(size_t *ret_n); /* run.c */

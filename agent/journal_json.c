@@ -19,30 +19,12 @@ static int print(struct printer *p, struct str s)
     return p->out->len + s.len > p->end ? -ENOBUFS : buf_append_str(p->out, s);
 }
 
-/* The length of the UTF-8 sequence at s (RFC 3629), 0 where there is none. */
-static size_t utf8_len(const uint8_t *s, size_t n)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (len < 2 || (len == 4 && s[0] < 0xf0))
-        return len == 1;
-    if (len > n)
-        return 0;
-    uint32_t c = s[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3fu);
-    }
-    return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
-}
-
 /* What journalctl prints as a string: UTF-8 without control characters other than tab and newline. */
 static bool is_text(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.p;
     for (size_t i = 0, len; i < s.len; i += len) {
-        len = utf8_len(p + i, s.len - i);
+        len = utf8_char_len((struct str){s.p + i, s.len - i});
         bool control = (p[i] < ' ' && p[i] != '\t' && p[i] != '\n') || p[i] == 0x7f;
         if (len == 0 || control || (len == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0))
             return false;

@@ -233,6 +233,27 @@ static void copytruncate_while_the_agent_is_down(void **state)
     agent_stop(a);
 }
 
+static void a_copy_that_goes_on_is_followed_from_there(void **state)
+{
+    struct agent_env *a = *state;
+    start(a, "*.log", "");
+    append(a, "a.log", HEAD("first"));
+    expect(a, "a.log", HEAD("first"));
+    copy_in(a, "a.log", "b.log");
+    expect(a, "b.log", "");
+    append(a, "b.log", "more\n");
+    expect(a, "b.log", "more\n");
+    append(a, "a.log", "other\n");
+    expect(a, "a.log", HEAD("first") "other\n");
+    expect(a, "b.log", "more\n");
+    agent_stop(a);
+    copy_in(a, "a.log", "c.log"); /* copied and written to while nobody looked */
+    append(a, "c.log", "c's own\n");
+    start(a, "*.log", "");
+    expect(a, "c.log", "c's own\n");
+    agent_stop(a);
+}
+
 static void cut_and_written_to_a_larger_size(void **state)
 {
     struct agent_env *a = *state;
@@ -610,6 +631,7 @@ int main(void)
         T(inode_reuse),
         T(copytruncate_recovers_the_rest_from_the_copy),
         T(copytruncate_while_the_agent_is_down),
+        T(a_copy_that_goes_on_is_followed_from_there),
         T(cut_and_written_to_a_larger_size),
         T(same_head_but_other_content),
         T(a_writer_that_keeps_its_offset_leaves_a_hole),

@@ -25,7 +25,7 @@ static void fill(void)
         content[i] = (uint8_t)(i * 31 + i / 251);
 }
 
-static struct identity known(int fd, uint64_t size, uint64_t pos)
+static struct identity identity_of(int fd, uint64_t size, uint64_t pos)
 {
     struct identity id = {.dev = 1, .ino = 2};
     struct guard g;
@@ -62,7 +62,7 @@ static void the_guard_sees_what_the_fingerprint_cannot(void **state)
 {
     fill();
     int fd = file_with(state, "a", content, 8000);
-    struct identity id = known(fd, 8000, 6000);
+    struct identity id = identity_of(fd, 8000, 6000);
     assert_true(identity_is_same(&id, fd, 8000));
     assert_true(identity_is_continued(&id, fd, 8000, 6000));
     assert_false(identity_is_continued(&id, fd, 8000, 8001));
@@ -76,22 +76,24 @@ static void copies_are_told_by_content(void **state)
 {
     fill();
     int fd = file_with(state, "a", content, 8000);
-    struct identity id = known(fd, 8000, 6000);
+    struct identity id = identity_of(fd, 8000, 6000);
     struct guard g;
+    uint64_t known;
     int copy = file_with(state, "b", content, 7000);
-    assert_int_equal(identity_is_copy(&id, copy, 7000), COPY_YES);
+    assert_int_equal(identity_is_copy(&id, copy, 7000, &known), COPY_YES);
+    assert_int_equal(known, 6000);
     int shorter = file_with(state, "c", content, 5000); /* still being written? */
-    assert_int_equal(identity_is_copy(&id, shorter, 5000), COPY_MAYBE);
+    assert_int_equal(identity_is_copy(&id, shorter, 5000, &known), COPY_MAYBE);
     int other = file_with(state, "d", content, 2000); /* the same head, other lines */
     assert_int_equal(pwrite(other, content, 5000, 2000), 5000);
-    assert_int_equal(identity_is_copy(&id, other, 7000), COPY_NO);
+    assert_int_equal(identity_is_copy(&id, other, 7000, &known), COPY_NO);
     /* a copy that ends between two positions */
     assert_int_equal(guard_make(fd, 7500, &g), 0);
     identity_advance(&id, &g, GUARD_AGE_NS);
-    assert_int_equal(identity_is_copy(&id, copy, 7000), COPY_YES);
-    assert_int_equal(identity_is_copy(&id, other, 7000), COPY_NO);
-    struct identity small = known(fd, 255, 255);
-    assert_int_equal(identity_is_copy(&small, copy, 7000), COPY_NO); /* too little to go by */
+    assert_int_equal(identity_is_copy(&id, copy, 7000, &known), COPY_YES);
+    assert_int_equal(identity_is_copy(&id, other, 7000, &known), COPY_NO);
+    struct identity small = identity_of(fd, 255, 255);
+    assert_int_equal(identity_is_copy(&small, copy, 7000, &known), COPY_NO); /* too little to go by */
     close(fd);
     close(copy);
     close(shorter);
