@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A rule file from anywhere: loaded, compiled, and tried on events that many rules of "product: test" match, in and out
+ * of order.
+ */
+#include "rules/matcher.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_match(const struct match *m, void *ctx)
+{
+    size_t *sum = ctx; /* touch what is handed out */
+    *sum += strlen(m->rule->title) + strlen(m->rule->id);
+    for (size_t i = 0; i < m->n_matched; i++)
+        *sum += m->matched[i].value.len + m->matched[i].pattern.len + m->matched[i].selection.len;
+    for (size_t i = 0; i < m->n_matched; i++)
+        for (size_t k = 0; k < m->matched[i].pattern.len; k++)
+            *sum += (uint8_t)m->matched[i].pattern.p[k];
+    for (size_t i = 0; i < m->n_group; i++)
+        for (size_t k = 0; k < m->group[i].s.len; k++)
+            *sum += (uint8_t)m->group[i].s.p[k];
+    for (size_t i = 0; i < m->n_refs; i++)
+        *sum += m->refs[i].pos;
+}
+
+static void add(struct event *ev, const struct names *names, const char *name, const struct field *value)
+{
+    struct field f = *value;
+    f.key = names_find(names, str_of(name));
+    if (f.key != F_NONE)
+        event_add_field(ev, &f);
+}
+
+static void try_event(const struct names *names, struct matcher *m, int i)
+{
+    static const int64_t times[] = {0, 1, 59, 60, -1, 3600, 3599, INT64_MIN, INT64_MAX, 30};
+    static const char *const words[] = {"a", "A\xc3\xa9 b", "10.1.2.3", "x/../../etc/passwd' or 1=1",
+                                        "",  "\xff\xfe*?\\"};
+    struct arena *arena = arena_new(1 * MIB);
+    struct event ev;
+    size_t sum = 0;
+    if (!arena || event_init(&ev, arena) < 0)
+        abort();
+    const char *word = words[(size_t)i % ARRAY_LEN(words)];
+    add(&ev, names, "event.dataset", &(struct field){.type = VALUE_STR, .s = STR("test")});
+    add(&ev, names, "f", &(struct field){.type = VALUE_STR, .s = str_of(word)});
+    add(&ev, names, "f", &(struct field){.type = VALUE_INT, .i = i});
+    add(&ev, names, "g", &(struct field){.type = VALUE_STR, .s = STR("a")});
+    add(&ev, names, "h", &(struct field){.type = i % 2 ? VALUE_NULL : VALUE_BOOL});
+    add(&ev, names, "source.ip", &(struct field){.type = VALUE_STR, .s = STR("2001:db8::1")});
+    ev.raw = str_of(word);
+    ev.ts_ns = times[(size_t)i % ARRAY_LEN(times)];
+    if (ev.ts_ns != INT64_MIN && ev.ts_ns != INT64_MAX)
+        ev.ts_ns *= NS_PER_S;
+    ev.ref = (struct event_ref){(uint64_t)i, 0};
+    matcher_eval(m, &ev, on_match, &sum);
+    arena_free(arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char mapping[] =
+        "- logsource: {product: test}\n  when: {event.dataset: [test]}\n  fields: {F: f, G: g}\n";
+    struct diags diags;
+    diags_init(&diags, 20);
+    struct names *names = names_new();
+    struct ruleset *rs = names ? ruleset_new(names) : NULL;
+    if (!rs)
+        abort();
+    ruleset_placeholder(rs, "p", STR("a*"));
+    ruleset_placeholder(rs, "p", STR("10.0.0.0/8"));
+    ruleset_add_mapping(rs, STR(mapping), "mapping", &diags);
+    ruleset_add(rs, (struct str){(const char *)data, size}, "fuzz", &diags);
+    if (ruleset_compile(rs, &diags) >= 0) {
+        struct matcher *m = matcher_new(rs, 64 * KIB);
+        for (int i = 0; m && i < 24; i++)
+            try_event(names, m, i);
+        matcher_free(m);
+    }
+    ruleset_free(rs);
+    names_free(names);
+    diags_clear(&diags);
+    return 0;
+}
