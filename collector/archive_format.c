@@ -153,6 +153,8 @@ int segment_file_record(struct segment_file *f, uint64_t offset, struct record *
     ret->ingested_ns = (int64_t)get_u64(p + 8);
     ret->durable = get_u64(p + 16);
     ret->bytes = (struct str){(const char *)p + RECORD_HEADER, len};
+    if (ret->durable > f->pos + offset) /* sums that are right over a thing that cannot be */
+        return -EBADMSG;
     return batch_decode(ret->bytes, &ret->batch, NULL) < 0 ? -EBADMSG : 1;
 }
 

@@ -16,6 +16,8 @@ static const struct command commands[] = {
     {"agent token", "", "make a token to enrol agents with, and print it", cli_agent_token},
     {"agent list", "", "list the agents enrolled", cli_agent_list},
     {"agent revoke", "ID", "refuse an agent from now on, for ever", cli_agent_revoke},
+    {"archive export", "", "print archived lines, as they came or as events", cli_archive_export},
+    {"archive verify", "", "prove that the archive is what was written", cli_archive_verify},
     {"authority init", "", "make the authority and the collector's certificate", cli_authority_init},
     {"authority server", "", "make the collector's certificate anew, with the same authority", cli_authority_server},
     {"decode", "[FILE|-]", "show what becomes of log lines: one event as JSON a line", cli_decode},
@@ -107,15 +109,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "vonggac: cannot write the output: %s\n", strerror(errno));
         return CLI_FAILED;
     }
-    bool wants_group = group_exists(argv[0]), wants_help = argc > 1 && is_help(argv[1]);
-    if (wants_group && wants_help) {
+    bool is_group = group_exists(argv[0]);
+    if (is_group && argc > 1 && is_help(argv[1])) {
         print_usage(stdout, argv[0]);
         return CLI_OK;
     }
-    if (wants_group && argc > 1)
-        fprintf(stderr, "vonggac: no command '%s %s'\n", argv[0], argv[1]);
-    else if (!wants_group)
-        fprintf(stderr, "vonggac: no command '%s'\n", argv[0]);
-    print_usage(stderr, wants_group ? argv[0] : NULL);
+    if (is_group && argc == 1) {
+        print_usage(stderr, argv[0]);
+        return CLI_USAGE;
+    }
+    fprintf(stderr, "vonggac: no command '%s%s%s'\nTry 'vonggac%s%s --help'.\n", argv[0], is_group ? " " : "",
+            is_group ? argv[1] : "", is_group ? " " : "", is_group ? argv[0] : "");
     return CLI_USAGE;
 }

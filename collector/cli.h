@@ -54,6 +54,8 @@ int cli_config(const char *path, struct collector_config *ret);
 int cli_agent_list(const struct command *self, int argc, char **argv);
 int cli_agent_revoke(const struct command *self, int argc, char **argv);
 int cli_agent_token(const struct command *self, int argc, char **argv);
+int cli_archive_export(const struct command *self, int argc, char **argv);
+int cli_archive_verify(const struct command *self, int argc, char **argv);
 int cli_authority_init(const struct command *self, int argc, char **argv);
 int cli_authority_server(const struct command *self, int argc, char **argv);
 int cli_decode(const struct command *self, int argc, char **argv);

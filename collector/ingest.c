@@ -44,6 +44,7 @@ static int follow_archive(struct ingest *in, struct diag *diag)
     sqlite3_finalize(s);
     if (r < 0)
         return r;
+    pos = MIN(pos, atomic_load(&in->c->durable_end)); /* detect says it when the archive has lost its end */
 
     struct archive_reader *reader = NULL;
     r = archive_reader_open(in->c->config.archive_dir, pos, &reader, diag);

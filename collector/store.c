@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 extern const char schema_sql[];
 
@@ -123,21 +124,33 @@ static int setup(sqlite3 *db, const char *path, enum store_mode mode, struct dia
     return apply_schema(db, path, diag);
 }
 
+/* Makes the file with a narrow mode, which SQLite then gives to -wal and -shm too. A file that is there is left alone: POSIX
+ * drops a process's locks on a file when it closes any descriptor of it, so opening it here, beside a connection another
+ * thread has, would let other processes take our write-ahead log for abandoned. */
+static int create_file(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? 0 : -errno;
+    close(fd);
+    return 0;
+}
+
 int store_open(const char *path, enum store_mode mode, sqlite3 **ret, struct diag *diag)
 {
-    /* A reader opens read-write all the same: in WAL mode even reading wants the shared-memory file. */
-    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (mode == STORE_READER ? 0 : O_CREAT);
-    int fd = open(path, flags, 0600); /* SQLite gives -wal and -shm the mode of the file */
-    if (fd < 0)
-        return diag_set(diag, -errno, "cannot open %s: %s", path, strerror(errno));
-    close(fd);
+    struct stat st;
+    int r = mode != STORE_READER ? create_file(path) : lstat(path, &st) < 0 ? -errno : 0;
+    if (r < 0)
+        return diag_set(diag, r, "cannot open %s: %s", path, strerror(-r));
     sqlite3 *db = NULL;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        int r = db ? store_error(db, diag, path) : diag_set(diag, -ENOMEM, "out of memory");
+    /* A reader opens read-write all the same: in WAL mode even reading wants the shared-memory file. */
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) !=
+        SQLITE_OK) {
+        r = db ? store_error(db, diag, path) : diag_set(diag, -ENOMEM, "out of memory");
         sqlite3_close(db);
         return r;
     }
-    int r = setup(db, path, mode, diag);
+    r = setup(db, path, mode, diag);
     if (r < 0) {
         sqlite3_close(db);
         return r;

@@ -140,6 +140,7 @@ static int append_all(struct writer *w, struct write_item *from)
             return r;
         stat_add(STAT_EVENTS, item->records);
         stat_add(STAT_EVENT_BYTES, item->raw_len);
+        stat_add(STAT_DETECT_LAG_EVENTS, item->records);
         free(item->bytes);
         item->bytes = NULL;
     }

@@ -495,6 +495,7 @@ void token_format(const uint8_t fingerprint[CERT_FINGERPRINT_LEN], const uint8_t
 int token_parse(struct str s, uint8_t ret_fingerprint[CERT_FINGERPRINT_LEN], uint8_t ret_secret[32])
 {
     uint8_t both[TOKEN_BYTES];
+    char again[TOKEN_TEXT_LEN];
     size_t n;
     s = str_trim(s);
     if (s.len != TOKEN_TEXT_LEN - 1 || !str_starts(s, str_of(token_prefix)))
@@ -503,8 +504,14 @@ int token_parse(struct str s, uint8_t ret_fingerprint[CERT_FINGERPRINT_LEN], uin
                           sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
         n != sizeof(both))
         return -EINVAL;
-    memcpy(ret_fingerprint, both, CERT_FINGERPRINT_LEN);
-    memcpy(ret_secret, both + CERT_FINGERPRINT_LEN, 32);
+    /* libsodium takes some bytes over 127 for letters: only the spelling we would write is a token. */
+    token_format(both, both + CERT_FINGERPRINT_LEN, again);
+    int r = sodium_memcmp(again, s.p, s.len) == 0 ? 0 : -EINVAL;
+    if (r == 0) {
+        memcpy(ret_fingerprint, both, CERT_FINGERPRINT_LEN);
+        memcpy(ret_secret, both + CERT_FINGERPRINT_LEN, 32);
+    }
     OPENSSL_cleanse(both, sizeof(both));
-    return 0;
+    OPENSSL_cleanse(again, sizeof(again));
+    return r;
 }

@@ -229,10 +229,11 @@ static void busy_line(int i, char *out, size_t size)
 static void batches_and_restarts_change_nothing(void **state)
 {
     (void)state;
-    char text[BUSY_LINES * 160] = "", one[200];
+    char text[BUSY_LINES * 160], one[200];
+    size_t at = 0;
     for (int i = 0; i < BUSY_LINES; i++) {
-        busy_line(i, one, sizeof(one));
-        strncat(text, one, sizeof(text) - strlen(text) - 1);
+        busy_line(i, text + at, sizeof(text) - at);
+        at += strlen(text + at);
     }
     append(text, 0);
     start();

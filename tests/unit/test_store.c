@@ -4,6 +4,7 @@
 #include "tests/unit/test.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char path[600];
 
@@ -180,10 +181,63 @@ static void changes_count_up(void **state)
     store_close(db);
 }
 
+/* What the test does as another process: prints nothing, exits with the number of rows. */
+static int count_rows(const char *db_path)
+{
+    struct diag diag;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    const char *count = "SELECT count(*) FROM tokens";
+    if (store_open(db_path, STORE_READER, &db, &diag) < 0 || store_prepare(db, &count, 1, &s, &diag) < 0 ||
+        store_row(s, &diag) != 1)
+        return 255;
+    int n = (int)store_col_int(s, 0);
+    sqlite3_finalize(s);
+    store_close(db); /* the last connection to go would take the log with it */
+    return n;
+}
+
+static int rows_seen_by_another_process(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) { /* a new program: a forked one would inherit what SQLite knows of our locks */
+        execl("/proc/self/exe", "test_store", "count", path, NULL);
+        _exit(254);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Opening a second connection must not drop the first one's locks. */
+static void other_processes_see_every_commit(void **state)
+{
+    sqlite3 *a = open_in(*state, STORE_DERIVED);
+    sqlite3_stmt *s[N_SQL];
+    struct diag diag = {0};
+    assert_int_equal(store_prepare(a, sql, N_SQL, s, &diag), 0);
+    assert_int_equal(insert(s[INSERT], "one", STR("a"), &diag), 0);
+    sqlite3 *b = open_in(*state, STORE_DURABLE);
+    store_close(open_in(*state, STORE_READER));
+    assert_int_equal(rows_seen_by_another_process(), 1);
+    assert_int_equal(insert(s[INSERT], "two", STR("b"), &diag), 0);
+    assert_int_equal(rows_seen_by_another_process(), 2);
+    assert_int_equal(insert(s[INSERT], "three", STR("c"), &diag), 0);
+    assert_int_equal(ask(b, "SELECT count(*) FROM tokens"), 3);
+    assert_int_equal(rows_seen_by_another_process(), 3);
+    store_finalize(s, N_SQL);
+    store_close(a);
+    store_close(b);
+}
+
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, tmp_dir_setup, tmp_dir_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "count") == 0)
+        return count_rows(argv[2]);
     const struct CMUnitTest tests[] = {
         IN_DIR(opens_twice),
         IN_DIR(a_reader_needs_a_file_and_cannot_write),
@@ -194,6 +248,7 @@ int main(void)
         IN_DIR(a_bad_statement_leaves_none),
         IN_DIR(audit_rows_stay),
         IN_DIR(changes_count_up),
+        IN_DIR(other_processes_see_every_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
