@@ -138,7 +138,7 @@ void dial_close(struct dialed *d)
 int dial_parse(struct str s, char **ret_host, uint16_t *ret_port)
 {
     struct str host = s, port = {0};
-    const char *colon = s.len ? memrchr(s.p, ':', s.len) : NULL;
+    const char *colon = s.p ? memrchr(s.p, ':', s.len) : NULL;
     if (s.len && s.p[0] == '[') {
         const char *end = memchr(s.p, ']', s.len);
         if (!end)
