@@ -80,11 +80,12 @@ static bool take(struct parser *p, const char *word)
     return true;
 }
 
-static bool is_them_member(struct str pattern, struct str name)
+/* Names that begin with '_' are left out unless the pattern asks for such names. */
+static bool is_member(struct str pattern, struct str name)
 {
-    if (str_eq_nocase(pattern, STR("them")))
-        return name.len && name.p[0] != '_';
-    return str_glob(pattern, name);
+    if (name.len && name.p[0] == '_' && pattern.p[0] != '_')
+        return false;
+    return str_eq_nocase(pattern, STR("them")) || str_glob(pattern, name);
 }
 
 static int parse_of(struct parser *p, bool is_all, const struct expr **ret)
@@ -98,7 +99,7 @@ static int parse_of(struct parser *p, bool is_all, const struct expr **ret)
     if (!kids)
         return -ENOMEM;
     for (size_t i = 0; i < p->n_selections; i++)
-        if (is_them_member(pattern, p->selections[i].name))
+        if (is_member(pattern, p->selections[i].name))
             kids[n++] = p->selections[i].expr;
     if (n == 0)
         return error_at(p, at, "no selection is called", pattern);

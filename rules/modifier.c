@@ -37,6 +37,9 @@ static const struct modifier modifiers[] = {
     {"i", MODIFIER_RE_I, REGEX_FLAG},
     {"m", MODIFIER_RE_M, REGEX_FLAG},
     {"s", MODIFIER_RE_S, REGEX_FLAG},
+    {"ignorecase", MODIFIER_RE_I, REGEX_FLAG}, /* pySigma's long names */
+    {"multiline", MODIFIER_RE_M, REGEX_FLAG},
+    {"dotall", MODIFIER_RE_S, REGEX_FLAG},
     {"cidr", MODIFIER_CIDR, KIND},
     {"exists", MODIFIER_EXISTS, KIND},
     {"fieldref", MODIFIER_FIELDREF, KIND},

@@ -240,8 +240,9 @@ static void test_conditions(void **state)
     COND("any of them", "01110111");
     COND("1 of sel_*", "01110111");
     COND("all of sel_*", "00010001");
-    COND("1 of *", "01111111"); /* a pattern takes names with underscore too */
-    COND("all of *_*", "00000001");
+    COND("1 of *", "01110111"); /* names with underscore only when asked for */
+    COND("all of *_*", "00010001");
+    COND("1 of _*", "00001111");
     COND("not 1 of sel_*", "10001000");
     COND("1 of sel_* and not _c", "01110000");
     COND("sel_a AND NOT sel_b", "01000100");
