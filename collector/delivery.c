@@ -73,6 +73,12 @@ int delivery_due(sqlite3 *db, int64_t now_ns, struct delivery *ret, struct diag 
     return 1;
 }
 
+int delivery_hurry(sqlite3 *db, int64_t now_ns, struct diag *diag)
+{
+    return sql_run(db, diag, "UPDATE outbox SET next_try_ns = ?1 WHERE state = 'queued' AND next_try_ns > ?1", "i",
+                   now_ns);
+}
+
 int delivery_next(sqlite3 *db, int64_t *ret_ns, struct diag *diag)
 {
     return sql_int(db, ret_ns, diag,

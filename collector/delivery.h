@@ -36,6 +36,10 @@ int delivery_queue(sqlite3 *db, const char *incident_id, const char *envelope, i
 int delivery_due(sqlite3 *db, int64_t now_ns, struct delivery *ret, struct diag *diag);
 void delivery_clear(struct delivery *d);
 
+/* Makes every queued row due now: what kept them was the peer, and it is back or is to be tried again. Without this the
+ * oldest would wait longest. */
+int delivery_hurry(sqlite3 *db, int64_t now_ns, struct diag *diag);
+
 /* When the next row is due; -ENOENT: nothing waits. */
 int delivery_next(sqlite3 *db, int64_t *ret_ns, struct diag *diag);
 

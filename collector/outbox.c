@@ -24,33 +24,57 @@ struct outbox {
     atomic_bool stop;
     struct notify stopping;
     sqlite3 *db;
-    struct taxii *taxii; /* NULL: no destination */
-    int64_t paused_until_ns;
-    int64_t failures; /* of the peer in a row */
+    struct taxii *taxii;      /* NULL: no destination */
+    int64_t paused_until_ns;  /* our own patience */
+    int64_t refused_until_ns; /* the peer's Retry-After: nobody overrules it */
+    int64_t failures;         /* of the peer in a row */
 };
 
-static bool pushes(struct outbox *o, struct diag *diag)
+static void hurry(struct outbox *o)
 {
+    struct diag diag = {0};
+    if (delivery_hurry(o->db, time_now_ns(), &diag) < 0)
+        log_warn("outbox: %s", diag.msg);
+}
+
+static void note_result(struct outbox *o, const struct delivery *d, const struct push_result *result)
+{
+    if (!result->is_peer_down) {
+        if (o->failures > 0)
+            hurry(o);
+        o->failures = 0;
+        return;
+    }
+    stat_add(STAT_OUTBOX_FAILURES, 1);
+    int64_t now = time_now_ns();
+    o->refused_until_ns = now + result->retry_after_s * NS_PER_S;
+    o->paused_until_ns = now + push_backoff(++o->failures);
+    int64_t wait = MAX(o->paused_until_ns, o->refused_until_ns) - now;
+    log_warn("outbox: the national centre cannot be reached, next try in %lld s: %s", (long long)(wait / NS_PER_S),
+             d->last_error);
+}
+
+static bool is_paused(const struct outbox *o)
+{
+    return !o->taxii || time_now_ns() < MAX(o->paused_until_ns, o->refused_until_ns);
+}
+
+/* Pushes or polls one row. False: none is due. */
+static bool push_next(struct outbox *o)
+{
+    struct diag diag = {0};
     struct delivery d;
-    int r = delivery_due(o->db, time_now_ns(), &d, diag);
+    struct push_result result;
+    int r = delivery_due(o->db, time_now_ns(), &d, &diag);
     if (r < 0) {
-        log_error("outbox: %s", diag->msg);
+        log_error("outbox: %s", diag.msg);
         o->paused_until_ns = time_now_ns() + DATABASE_WAIT_NS;
     }
     if (r <= 0)
         return false;
-    struct push_result result;
     stat_add(STAT_OUTBOX_PUSHES, 1);
     push_delivery(o->db, o->taxii, o->collector->config.taxii.url, &d, &result);
-    if (result.is_peer_down) {
-        stat_add(STAT_OUTBOX_FAILURES, 1);
-        int64_t wait = push_backoff(++o->failures);
-        o->paused_until_ns = time_now_ns() + MAX(wait, result.retry_after_s * NS_PER_S);
-        log_warn("outbox: %s cannot be reached (%s); next try in %lld s", o->collector->config.taxii.url, d.last_error,
-                 (long long)((o->paused_until_ns - time_now_ns()) / NS_PER_S));
-    } else {
-        o->failures = 0;
-    }
+    note_result(o, &d, &result);
     if (result.db_error < 0) {
         log_error("outbox: %s", result.diag.msg);
         o->paused_until_ns = time_now_ns() + DATABASE_WAIT_NS;
@@ -61,31 +85,33 @@ static bool pushes(struct outbox *o, struct diag *diag)
 }
 
 /* How long there is nothing to do. */
-static int64_t idle_ns(struct outbox *o, struct diag *diag)
+static int64_t idle_ns(struct outbox *o)
 {
+    struct diag diag = {0};
     int64_t now = time_now_ns(), next = 0, wait = IDLE_WAIT_NS, waiting = 0;
-    if (sql_int(o->db, &waiting, diag, "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sent')", "") == 0)
+    if (sql_int(o->db, &waiting, &diag, "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sent')", "") == 0)
         stat_set(STAT_OUTBOX_WAITING, waiting);
-    if (o->taxii && delivery_next(o->db, &next, diag) == 0)
-        wait = MIN(wait, MAX(next, o->paused_until_ns) - now);
+    if (o->taxii && delivery_next(o->db, &next, &diag) == 0)
+        wait = MIN(wait, MAX(next, MAX(o->paused_until_ns, o->refused_until_ns)) - now);
     return MAX(wait, 10 * NS_PER_MS);
 }
 
 static void *run(void *ctx)
 {
     struct outbox *o = ctx;
-    struct diag diag;
+    hurry(o);
     while (!atomic_load(&o->stop)) {
-        diag = (struct diag){0};
-        if (o->taxii && time_now_ns() >= o->paused_until_ns && pushes(o, &diag))
+        if (!is_paused(o) && push_next(o))
             continue;
         struct pollfd fds[] = {{.fd = o->stopping.fd, .events = POLLIN},
                                {.fd = o->collector->outbox_due.fd, .events = POLLIN}};
-        poll(fds, ARRAY_LEN(fds), (int)(idle_ns(o, &diag) / NS_PER_MS));
-        if (fds[1].revents) {
-            notify_clear(&o->collector->outbox_due);
-            o->paused_until_ns = 0; /* a person waits: try at once */
-        }
+        poll(fds, ARRAY_LEN(fds), (int)(idle_ns(o) / NS_PER_MS));
+        if (!fds[1].revents)
+            continue;
+        notify_clear(&o->collector->outbox_due);
+        o->paused_until_ns = 0; /* a person waits: try at once */
+        if (o->failures > 0)
+            hurry(o);
     }
     return NULL;
 }

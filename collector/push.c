@@ -359,16 +359,21 @@ static void reject_too_large(struct push *p, const json_t *object)
     reject(p, text);
 }
 
+/* What may be sent at once: what the peer said, and less once it has called something too large all the same. */
+struct sizes {
+    size_t said, tried;
+};
+
 /* One request. False: the round is over and everything has been said. */
-static bool push_part(struct push *p, const json_t *objects, size_t *from, size_t *max, struct buf *envelope)
+static bool push_part(struct push *p, const json_t *objects, size_t *from, struct sizes *max, struct buf *envelope)
 {
     size_t to = 0;
-    if (pack(objects, *from, *max, envelope, &to) < 0) {
+    if (pack(objects, *from, max->tried, envelope, &to) < 0) {
         p->answer = (struct taxii_result){.outcome = TAXII_TRY_LATER, .error = "out of memory"};
         put_off(p);
         return false;
     }
-    if (envelope->len > *max) { /* a single one, or pack would have stopped */
+    if (envelope->len > max->said) { /* a single one, or pack would have stopped */
         reject_too_large(p, json_array_get(objects, *from));
         return false;
     }
@@ -388,7 +393,7 @@ static bool push_part(struct push *p, const json_t *objects, size_t *from, size_
             reject_too_large(p, json_array_get(objects, *from));
             return false;
         }
-        *max = envelope->len / 2;
+        max->tried = envelope->len / 2;
         return true;
     case TAXII_REFUSED:
         reject(p, p->answer.error);
@@ -431,7 +436,8 @@ static void push_queued(struct push *p)
     }
     struct buf envelope = BUF_INIT(TAXII_CONTENT_LIMIT);
     json_t *objects = not_held(p);
-    size_t from = 0, max = (size_t)content_max;
+    struct sizes max = {(size_t)content_max, (size_t)content_max};
+    size_t from = 0;
     bool goes_on = true;
     while (goes_on && from < json_array_size(objects))
         goes_on = push_part(p, objects, &from, &max, &envelope);

@@ -139,7 +139,9 @@ static void add_fixed(struct sink *s)
     json_object_set_new(o, "description",
                         text("Status, severity and scope of an incident as the reporting centre sees them."));
     json_object_set_new(o, "schema", text(extension_schema));
-    json_object_set_new(o, "version", text("1.0.0"));
+    /* A date and not "1.0.0": medallion, OASIS's own TAXII server, takes this member for the object's version as a time, and
+     * fails every later read of a collection where it is none. */
+    json_object_set_new(o, "version", text(FIXED_TIME));
     json_object_set_new(o, "extension_types", json_pack("[s]", "property-extension"));
     sink_add(s, EXTENSION_ID, o);
 }

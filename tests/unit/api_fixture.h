@@ -165,7 +165,8 @@ static inline size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
     struct answer *a = ctx;
     struct str line = {p, size * n}, name = STR("Set-Cookie: ");
-    strncat(a->headers, p, MIN(size * n, sizeof(a->headers) - strlen(a->headers) - 1));
+    size_t used = strlen(a->headers);
+    snprintf(a->headers + used, sizeof(a->headers) - used, "%.*s", (int)line.len, line.p);
     if (str_starts(line, name))
         snprintf(a->cookie, sizeof(a->cookie), "%.*s", (int)strcspn(p + name.len, ";\r\n"), p + name.len);
     return size * n;

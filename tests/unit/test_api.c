@@ -51,7 +51,8 @@ static int raw(struct fixture *f, const char *request)
     while (n < 12 && (got = read(fd, answer + n, sizeof(answer) - 1 - n)) > 0)
         n += (size_t)got;
     close(fd);
-    return n >= 12 ? atoi(answer + 9) : 0;
+    int64_t status = 0;
+    return n >= 12 && parse_i64((struct str){answer + 9, 3}, 100, 999, &status) == 0 ? (int)status : 0;
 }
 
 static void ambiguous_requests_are_refused(void **state)

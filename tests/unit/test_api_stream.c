@@ -142,8 +142,9 @@ static void replay(void **state)
     const char *z;
     assert_int_equal(buf_z(&s.text, &z), 0);
     for (const char *at = z; (at = strstr(at, "\nid: ")); at++) {
-        assert_int_equal(atoll(at + 5), last + 1);
-        last++;
+        int64_t id = 0;
+        assert_int_equal(parse_i64((struct str){at + 5, strcspn(at + 5, "\n")}, 0, INT64_MAX, &id), 0);
+        assert_int_equal(id, ++last);
     }
     assert_int_equal(last, 350);
     add_alert(f, &(struct seed){.id = "later", .last_ns = T0});
