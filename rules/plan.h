@@ -219,7 +219,14 @@ int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct
  * the edges and the horizon. Returns the number of rules left out or -ENOMEM. */
 int correlations_link(struct ruleset *rs, struct diags *diags);
 
+/* ---- rule_document.c ---- */
+
+/* Fills the (zeroed) entry. warnings->file must live as long as the rule set. Sets *ret_keeps_yaml when nodes must. */
+int rule_document_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,
+                        const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag);
+
 /* ---- ruleset.c ---- */
 
 void ruleset_leave_out(struct rule_entry *entry, struct diags *diags, const struct diag *why);
-struct rule_entry *ruleset_entry(const struct ruleset *rs, struct str id_or_name); /* not filters; not left out */
+struct rule_entry *ruleset_find_key(const struct ruleset *rs, struct str id_or_name); /* of any document, or NULL */
+struct rule_entry *ruleset_entry(const struct ruleset *rs, struct str id_or_name);    /* not filters; not left out */
