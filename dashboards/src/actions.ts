@@ -14,7 +14,7 @@ export type Subject = Pick<Alert, 'id' | 'status' | 'close_reason' | 'incident_i
   rule: { title: string; title_vi: string | null; level: Level };
 };
 
-export type OpenDialog = { kind: 'close' | 'escalate'; alerts: Subject[] } | { kind: 'help' } | { kind: 'password' } | null;
+export type OpenDialog = { kind: 'close' | 'escalate'; alerts: Subject[]; onDone: () => void } | { kind: 'help' } | { kind: 'password' } | null;
 export const dialog = signal<OpenDialog>(null);
 export const busy = signal(false);
 
@@ -104,13 +104,13 @@ export async function escalate(alerts: readonly Subject[], title: string, severi
 }
 
 /** Opens the dialog for those of the alerts that the action fits. */
-export function askClose(alerts: readonly Subject[]): void {
+export function askClose(alerts: readonly Subject[], onDone: () => void = () => undefined): void {
   const eligible = alerts.filter(canClose);
-  if (eligible.length > 0) dialog.value = { kind: 'close', alerts: eligible };
+  if (eligible.length > 0) dialog.value = { kind: 'close', alerts: eligible, onDone };
   else if (alerts.length > 0) toast(t('action.none'), { bad: true });
 }
 
-export function askEscalate(alerts: readonly Subject[]): void {
+export function askEscalate(alerts: readonly Subject[], onDone: () => void = () => undefined): void {
   const eligible = alerts.filter(canEscalate);
   if (eligible.length === 0) {
     if (alerts.length > 0) toast(t('action.none_escalate'), { bad: true });
@@ -119,6 +119,6 @@ export function askEscalate(alerts: readonly Subject[]): void {
   } else if (eligible.some((alert) => alert.demo) && eligible.some((alert) => !alert.demo)) {
     toast(t('action.demo_mixed'), { bad: true });
   } else {
-    dialog.value = { kind: 'escalate', alerts: eligible };
+    dialog.value = { kind: 'escalate', alerts: eligible, onDone };
   }
 }

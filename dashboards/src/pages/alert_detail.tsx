@@ -306,7 +306,7 @@ function Fields({ event, matched, base, openInList }: { event: EcsEvent; matched
   );
 }
 
-function Raw({ raw, matched }: { raw: string; matched: readonly { value: string; pattern: string | null }[] }) {
+function Raw({ raw, matched }: { raw: string; matched: readonly Needle[] }) {
   const [whole, setWhole] = useState(false);
   const [copied, setCopied] = useState(false);
   const shown = whole ? raw : raw.slice(0, RAW_SHOWN);
@@ -335,6 +335,17 @@ function Raw({ raw, matched }: { raw: string; matched: readonly { value: string;
   );
 }
 
+interface Needle {
+  value: string;
+  pattern: string | null;
+}
+
+/** What to highlight in raw lines: what the rule matched, and what a correlation counted by. */
+const needles = (alert: AlertDetail): Needle[] => [
+  ...alert.matched,
+  ...Object.values(alert.group).map((value) => ({ value: String(value), pattern: null })),
+];
+
 function EventsBehind({ alert, base, openInList }: { alert: AlertDetail; base: AlertFilter; openInList: string | null }) {
   const events = useResource<{ events: ArchivedEvent[]; missing: number }>(`/api/alerts/${alert.id}/events`);
   const [open, setOpen] = useState<string | null>(null);
@@ -344,7 +355,8 @@ function EventsBehind({ alert, base, openInList }: { alert: AlertDetail; base: A
   if (events.error && !events.value) return <ErrorBox error={events.error} retry={events.reload} />;
   if (!events.value) return <Loading rows={3} />;
   const { events: list, missing } = events.value;
-  const matched = alert.matched;
+  const { matched } = alert;
+  const marks = needles(alert);
   return (
     <>
       {list.length < alert.count ? <p class="hint">{t('events.some', { shown: number(list.length), n: number(alert.count) })}</p> : null}
@@ -370,13 +382,14 @@ function EventsBehind({ alert, base, openInList }: { alert: AlertDetail; base: A
               <Fragment key={item.ref}>
                 <tr>
                   <td class="nowrap">
-                    <button type="button" class="expander" aria-expanded={expanded} aria-label={t('events.fields')} onClick={() => setOpen(expanded ? null : item.ref)}>
+                    <button type="button" class="expander" aria-expanded={expanded} onClick={() => setOpen(expanded ? null : item.ref)}>
                       <Icon name={expanded ? 'down' : 'right'} />
                       {typeof time === 'string' ? <Time at={time} /> : '—'}
+                      <span class="visually-hidden"> {t('events.fields')}</span>
                     </button>
                   </td>
                   <td class="event-raw">
-                    <LogText text={item.raw.slice(0, 2_000)} mono marks={matchedRanges(item.raw.slice(0, 2_000), matched)} />
+                    <LogText text={item.raw.slice(0, 2_000)} mono marks={matchedRanges(item.raw.slice(0, 2_000), marks)} />
                   </td>
                 </tr>
                 {expanded ? (
@@ -413,7 +426,7 @@ function Body({ alert, base, openInList }: { alert: AlertDetail; base: AlertFilt
       {alert.raw !== null && alert.raw !== '' ? (
         <section>
           <h3>{t(alert.kind === 'correlation' ? 'detail.raw_last' : 'detail.raw')}</h3>
-          <Raw raw={alert.raw} matched={alert.matched} />
+          <Raw raw={alert.raw} matched={needles(alert)} />
         </section>
       ) : null}
       {alert.kind === 'correlation' ? (

@@ -71,14 +71,16 @@ export function AlertsPage({ params }: { params: URLSearchParams }) {
     const alerts = on ? await model.loadGroup(key, false) : groupIds(key);
     model.select(alerts.map((alert) => alert.id), on);
   };
+  const selectNone = (): void => void (model.selection.value = new Set());
   const dismiss = (): void => {
-    if (openId) {
+    const focus = document.activeElement;
+    if (focus instanceof HTMLElement && focus.matches('input:not([type=checkbox]), select, textarea')) {
+      focus.blur(); // out of the field first, whatever else is open
+    } else if (openId) {
       show(null);
       if (model.current.value) focusStop(model.current.value);
     } else if (model.selection.value.size > 0) {
-      model.selection.value = new Set();
-    } else if (document.activeElement instanceof HTMLElement) {
-      document.activeElement.blur();
+      selectNone();
     }
   };
   const togglePause = (): void => {
@@ -103,9 +105,9 @@ export function AlertsPage({ params }: { params: URLSearchParams }) {
         model.select([current], !model.selection.value.has(current));
       }
     },
-    acknowledge: () => void acknowledge(subjects()),
-    close: () => askClose(subjects()),
-    escalate: () => askEscalate(subjects()),
+    acknowledge: () => void acknowledge(subjects()).then((done) => done && selectNone()),
+    close: () => askClose(subjects(), selectNone),
+    escalate: () => askEscalate(subjects(), selectNone),
     search: () => (search.current?.focus(), search.current?.select()),
     show_new: () => void model.showNew(),
     pause: togglePause,
@@ -182,34 +184,32 @@ export function AlertsPage({ params }: { params: URLSearchParams }) {
         ) : null}
         <BulkBar model={model} />
       </section>
-      {openId ? (
-        <AlertDetailPanel key="flyout" id={openId} base={filter} openInList={openId} onClose={dismiss} />
-      ) : null}
+      {openId ? <AlertDetailPanel key="flyout" id={openId} base={filter} openInList={openId} onClose={dismiss} /> : null}
     </div>
   );
 }
 
 function BulkBar({ model }: { model: AlertsModel }) {
   const size = model.selection.value.size;
-  const after = (done: Promise<boolean>): void => void done.then((ok) => ok && (model.selection.value = new Set()));
+  const selectNone = (): void => void (model.selection.value = new Set());
   return (
     <div class={size > 0 ? 'bulk' : 'bulk bulk-none'} role="region" aria-label={t('bulk')}>
       {size > 0 ? (
         <>
           <strong>{t('bulk.selected', { n: number(size) })}</strong>
-          <button type="button" class="button button-primary" onClick={() => after(acknowledge(model.selected))}>
+          <button type="button" class="button button-primary" onClick={() => void acknowledge(model.selected).then((done) => done && selectNone())}>
             <Icon name="eye" />
             {t('action.acknowledge')}
           </button>
-          <button type="button" class="button" onClick={() => askClose(model.selected)}>
+          <button type="button" class="button" onClick={() => askClose(model.selected, selectNone)}>
             <Icon name="check" />
             {t('action.close')}
           </button>
-          <button type="button" class="button" onClick={() => askEscalate(model.selected)}>
+          <button type="button" class="button" onClick={() => askEscalate(model.selected, selectNone)}>
             <Icon name="up" />
             {t('action.escalate')}
           </button>
-          <button type="button" class="button button-plain" onClick={() => (model.selection.value = new Set())}>
+          <button type="button" class="button button-plain" onClick={selectNone}>
             {t('bulk.none')}
           </button>
         </>

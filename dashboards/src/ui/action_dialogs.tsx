@@ -13,14 +13,16 @@ import { PasswordForm } from '../pages/sign_in';
 const REASONS: readonly CloseReason[] = ['true_positive', 'false_positive', 'benign', 'duplicate'];
 const shut = (): void => void (dialog.value = null);
 
-function CloseDialog({ alerts }: { alerts: Subject[] }) {
+function CloseDialog({ alerts, onDone }: { alerts: Subject[]; onDone: () => void }) {
   const [reason, setReason] = useState<CloseReason | null>(null);
   const [comment, setComment] = useState('');
   const [missing, setMissing] = useState(false);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (!reason) return setMissing(true);
-    if (await close(alerts, reason, comment.trim())) shut();
+    if (!(await close(alerts, reason, comment.trim()))) return;
+    shut();
+    onDone();
   };
   return (
     <Dialog title={t('close.title', { n: alerts.length })} onClose={shut}>
@@ -59,7 +61,7 @@ function CloseDialog({ alerts }: { alerts: Subject[] }) {
   );
 }
 
-function EscalateDialog({ alerts }: { alerts: Subject[] }) {
+function EscalateDialog({ alerts, onDone }: { alerts: Subject[]; onDone: () => void }) {
   const worst = alerts.reduce((a, b) => (b.rule.level > a.rule.level ? b : a));
   const hosts = new Set(alerts.map((alert) => alert.host));
   const [title, setTitle] = useState(`${localTitle(worst.rule)} — ${hosts.size === 1 ? worst.host : t('escalate.hosts', { n: hosts.size })}`.slice(0, 200));
@@ -67,7 +69,9 @@ function EscalateDialog({ alerts }: { alerts: Subject[] }) {
   const [note, setNote] = useState('');
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    if (title.trim() && (await escalate(alerts, title.trim(), severity, note.trim()))) shut();
+    if (!title.trim() || !(await escalate(alerts, title.trim(), severity, note.trim()))) return;
+    shut();
+    onDone();
   };
   return (
     <Dialog title={t('escalate.title', { n: alerts.length })} onClose={shut}>
@@ -153,9 +157,9 @@ export function Dialogs() {
   if (open === null) return null;
   switch (open.kind) {
     case 'close':
-      return <CloseDialog alerts={open.alerts} />;
+      return <CloseDialog alerts={open.alerts} onDone={open.onDone} />;
     case 'escalate':
-      return <EscalateDialog alerts={open.alerts} />;
+      return <EscalateDialog alerts={open.alerts} onDone={open.onDone} />;
     case 'help':
       return <HelpDialog />;
     case 'password':
