@@ -232,25 +232,25 @@ static int feed_above(const struct feed *f, struct group *g, size_t at, const st
     for (struct waiting *w = list, *next; w; w = next) {
         next = w->next;
         if (err == 0)
-            err = feed_edges(f, edges, n, w->keys, &(struct hit){ts[i++], w->ref, f->event}, false);
+            err = feed_edges(f, edges, n, w->keys, &(struct hit){ts[i++], w->ref, f->event, 1}, false);
         waiting_free(&f->co->groups, w);
     }
     free(ts);
     return err;
 }
 
-/* One more event in the cell. */
-static void cell_count(struct correlator *co, struct group *g, size_t at)
+/* n more events in the cell. */
+static void cell_count(struct correlator *co, struct group *g, size_t at, uint32_t n)
 {
     struct cell *cell = &g->cells[at];
     int64_t period = period_of(g->correlation, cell->ts_ns);
-    cell->n++;
+    cell->n += n;
     for (size_t i = at; i < g->n_cells; i++)
-        g->cells[i].sum++;
+        g->cells[i].sum += n;
     if (cell->is_in_own)
-        group_count(&co->groups, g, period, cell->ts_ns, 1);
+        group_count(&co->groups, g, period, cell->ts_ns, n);
     if (cell->is_in_next)
-        group_count(&co->groups, g, period + 1, cell->ts_ns, 1);
+        group_count(&co->groups, g, period + 1, cell->ts_ns, n);
 }
 
 /* is_repeat: this event has hit the group before, by another rule. It is still one event to count. */
@@ -274,7 +274,7 @@ static int insert(const struct feed *f, struct group *g, const struct edge *edge
         return -ENOMEM;
     cell->mask |= UINT64_C(1) << edge->rule;
     if (!is_repeat)
-        cell_count(co, g, at);
+        cell_count(co, g, at, hit->n);
     find_triggers(co, g, at);
     report(f, g);
     return above ? feed_above(f, g, at, edge + 1, above) : 0;

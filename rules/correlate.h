@@ -20,6 +20,7 @@ struct hit {
     int64_t ts_ns;
     struct event_ref ref;
     uint64_t event; /* grows by one with each event: tells hits of the same event */
+    uint32_t n;     /* how many it counts as: a line can stand for several */
 };
 
 struct correlated { /* a period of a group that has just changed */

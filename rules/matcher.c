@@ -11,9 +11,10 @@
 
 #include <errno.h>
 
-#define SCRATCH_MAX (8 * MIB) /* folded text of one event */
-#define VALUE_RAW   EVENT_FIELDS_MAX
-#define KEYS_MAX    (1 * MIB) /* group keys of one hit, over all correlations above it */
+#define SCRATCH_MAX  (8 * MIB) /* folded text of one event */
+#define VALUE_RAW    EVENT_FIELDS_MAX
+#define REPEATED_MAX 10000
+#define KEYS_MAX     (1 * MIB) /* group keys of one hit, over all correlations above it */
 
 struct slot { /* where a field's values start in the event */
     uint32_t epoch;
@@ -288,6 +289,14 @@ static int append_key(struct matcher *m, const struct edge *edge)
     return 0;
 }
 
+/* A line of rsyslog's "message repeated 5 times" stands for five. */
+static uint32_t repeated(const struct matcher *m)
+{
+    int i = first_value(m, F_VONGGAC_REPEATED);
+    const struct field *f = i < 0 || i == VALUE_RAW ? NULL : &m->ev->fields[i];
+    return f && f->type == VALUE_INT && f->i > 1 ? (uint32_t)MIN(f->i, (int64_t)REPEATED_MAX) : 1;
+}
+
 static int correlate(struct matcher *m)
 {
     const struct rule_entry *e = m->plan->entry;
@@ -295,7 +304,7 @@ static int correlate(struct matcher *m)
     for (size_t i = 0; i < e->n_edges; i++)
         if (append_key(m, &e->edges[i]) < 0)
             return -ENOMEM;
-    struct hit hit = {m->ev->ts_ns, m->ev->ref, m->event_number};
+    struct hit hit = {m->ev->ts_ns, m->ev->ref, m->event_number, repeated(m)};
     return correlator_feed(m->correlator, e->edges, e->n_edges, m->keys.data, &hit, on_correlated, m);
 }
 

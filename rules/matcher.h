@@ -9,6 +9,7 @@
  *     One (rule, group, period) is one alert; more triggers in the same period update it (count, first, last). Activity that
  *     goes on fires again in the next period. So alert ids need no memory, and replaying events changes nothing
  *     as long as the replay starts a horizon (ruleset_horizon_ns) back.
+ *   - An event with vonggac.repeated N counts as N (rsyslog folds equal lines into one).
  *   - A correlation's trigger is itself a hit for correlations that refer to that correlation.
  * Memory is bounded: the least recently touched group goes first, and is counted when it was still within its window.
  */

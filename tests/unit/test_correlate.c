@@ -456,6 +456,36 @@ static void test_order_of_events_counts_not_order_of_arrival(void **state)
     set_clear(&s);
 }
 
+static void keep_count(const struct match *m, void *ctx)
+{
+    *(uint64_t *)ctx = m->count;
+}
+
+static void test_a_folded_line_counts_for_all_it_stands_for(void **state)
+{
+    (void)state;
+    struct set s =
+        set_good(DETECTION("a") CORRELATION("q", "event_count", "[a]", "[g]", "60s", "  condition: {gte: 6}\n"));
+    struct arena *arena = arena_new(1 * MIB);
+    struct matcher *m = matcher_new(s.rules, 1 * MIB);
+    uint64_t count = 0;
+    for (int i = 0; i < 2; i++) {
+        struct event ev;
+        event_begin(&ev, arena);
+        event_text(&s, &ev, "f", "a");
+        event_text(&s, &ev, "g", "x");
+        if (i)
+            assert_int_equal(event_add_int(&ev, F_VONGGAC_REPEATED, 5), 0);
+        ev.ts_ns = i * S;
+        count = 0;
+        assert_int_equal(matcher_eval(m, &ev, keep_count, &count), 0);
+    }
+    assert_int_equal(count, 6);
+    matcher_free(m);
+    arena_free(arena);
+    set_clear(&s);
+}
+
 static void test_extreme_times(void **state)
 {
     (void)state;
@@ -673,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_window_borders),
         cmocka_unit_test(test_going_on_fires_again_in_the_next_period),
         cmocka_unit_test(test_order_of_events_counts_not_order_of_arrival),
+        cmocka_unit_test(test_a_folded_line_counts_for_all_it_stands_for),
         cmocka_unit_test(test_extreme_times),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_generate),
