@@ -1,223 +1,232 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See alert_query.h. */
+ *
+ * See alert_query.h. The search box's little language: words, field:value, "quoted", -excluded (API.md).
+ */
 #include "collector/alert_query.h"
 
-#include "collector/alert_filter.h"
-#include "collector/alert_json.h"
-#include "collector/sql.h"
-#include "collector/to_json.h"
+#include "collector/event_text.h"
+#include "common/time.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
-/* What the facets, groups and pages select from: all alerts, or the hits of a free text search. */
-static const char *source_of(const struct alert_query *q)
+const char *const alert_status_names[ALERT_STATUS_COUNT] = {"new", "acknowledged", "escalated", "closed"};
+
+static int parse_statuses(const char *text, unsigned *ret, struct diag *diag)
 {
-    return q->n_terms > 0 ? "temp.hits s" : "alerts s INDEXED BY alerts_last";
-}
-
-static int find_hits(sqlite3 *db, const struct alert_query *q, struct diag *diag)
-{
-    int r = store_exec(db, "DROP TABLE IF EXISTS temp.hits", diag);
-    if (r < 0 || q->n_terms == 0)
-        return r;
-    struct filter f;
-    filter_init(&f,
-                "CREATE TEMP TABLE hits AS SELECT s.id, s.last_ns, s.first_ns, s.status, s.level, s.rule_id, s.host,"
-                " s.is_demo FROM alerts s WHERE 1");
-    filter_add(&f, q, FILTER_TERMS | FILTER_TIME | FILTER_DEMO);
-    return filter_run(&f, db, diag, NULL, NULL);
-}
-
-/* --- facets --- */
-
-static int on_named_count(sqlite3_stmt *st, void *ctx)
-{
-    return json_object_set_new(ctx, sql_z(st, 0), json_integer(store_col_int(st, 1))) < 0 ? -ENOMEM : 0;
-}
-
-static int on_host_count(sqlite3_stmt *st, void *ctx)
-{
-    json_t *o =
-        json_pack("{s:o, s:I}", "value", to_json_text(store_col_str(st, 0)), "count", (json_int_t)store_col_int(st, 1));
-    return json_array_append_new(ctx, o) < 0 ? -ENOMEM : 0;
-}
-
-static int on_rule_count(sqlite3_stmt *st, void *ctx)
-{
-    json_t *o = json_pack("{s:o, s:o, s:o, s:I}", "id", to_json_text(store_col_str(st, 0)), "title",
-                          to_json_text(store_col_str(st, 2)), "title_vi", to_json_text_or_null(store_col_str(st, 3)),
-                          "count", (json_int_t)store_col_int(st, 1));
-    return json_array_append_new(ctx, o) < 0 ? -ENOMEM : 0;
-}
-
-static int add_facet(sqlite3 *db, const struct alert_query *q, const char *head, const char *tail, unsigned own,
-                     filter_row_fn on_row, json_t *into, struct diag *diag)
-{
-    struct filter f;
-    filter_init(&f, head);
-    filter_text(&f, source_of(q));
-    filter_text(&f, " WHERE 1");
-    filter_add(&f, q, FILTER_COLUMNS & ~own);
-    filter_text(&f, tail);
-    return filter_run(&f, db, diag, on_row, into);
-}
-
-static int add_facets(sqlite3 *db, const struct alert_query *q, json_t *answer, struct diag *diag)
-{
-    json_t *status = json_object(), *level = json_object(), *rule = json_array(), *host = json_array();
-    json_object_set_new(
-        answer, "facets",
-        json_pack("{s:o, s:o, s:o, s:o}", "status", status, "level", level, "rule", rule, "host", host));
-    int r =
-        add_facet(db, q, "SELECT s.status, count(*) FROM ", " GROUP BY 1", FILTER_STATUS, on_named_count, status, diag);
-    if (r == 0)
-        r = add_facet(db, q, "SELECT s.level, count(*) FROM ", " GROUP BY 1", FILTER_LEVEL, on_named_count, level,
-                      diag);
-    if (r == 0)
-        r = add_facet(
-            db, q,
-            "SELECT k.rule_id, k.n, a.rule_title, a.rule_title_vi FROM (SELECT s.rule_id AS rule_id, count(*) AS"
-            " n, max(s.last_ns), s.id AS id FROM ",
-            " GROUP BY s.rule_id ORDER BY n DESC, s.rule_id LIMIT 50) k JOIN alerts a ON a.id = k.id"
-            " ORDER BY k.n DESC, k.rule_id",
-            FILTER_RULE, on_rule_count, rule, diag);
-    if (r == 0)
-        r = add_facet(db, q, "SELECT s.host, count(*) AS n FROM ", " GROUP BY 1 ORDER BY n DESC, s.host LIMIT 50",
-                      FILTER_HOST, on_host_count, host, diag);
-    return r;
-}
-
-static int on_total(sqlite3_stmt *st, void *ctx)
-{
-    return json_object_set_new(ctx, "total", json_integer(store_col_int(st, 0))) < 0 ? -ENOMEM : 0;
-}
-
-/* --- groups --- */
-
-static int on_group(sqlite3_stmt *st, void *ctx)
-{
-    json_t *o = json_object();
-    json_object_set_new(o, "rule_id", to_json_text(store_col_str(st, 0)));
-    json_object_set_new(o, "host", to_json_text(store_col_str(st, 1)));
-    json_object_set_new(o, "level", json_integer(store_col_int(st, 2)));
-    json_object_set_new(o, "count", json_integer(store_col_int(st, 3)));
-    json_object_set_new(o, "new", json_integer(store_col_int(st, 4)));
-    json_object_set_new(o, "first", to_json_time(store_col_int(st, 5)));
-    json_object_set_new(o, "last", to_json_time(store_col_int(st, 6)));
-    json_object_set_new(o, "rule_title", to_json_text(store_col_str(st, 7)));
-    json_object_set_new(o, "rule_title_vi", to_json_text_or_null(store_col_str(st, 8)));
-    return json_array_append_new(ctx, o) < 0 ? -ENOMEM : 0;
-}
-
-static int add_groups(sqlite3 *db, const struct alert_query *q, json_t *answer, struct diag *diag)
-{
-    static const char *const order[] = {
-        [ALERT_SORT_LAST] = " ORDER BY last DESC, s.rule_id, s.host LIMIT 500",
-        [ALERT_SORT_LEVEL] = " ORDER BY top DESC, last DESC, s.rule_id, s.host LIMIT 500",
-        [ALERT_SORT_FIRST] = " ORDER BY first DESC, s.rule_id, s.host LIMIT 500",
-    };
-    json_t *groups = json_array();
-    json_object_set_new(answer, "groups", groups);
-    struct filter f;
-    filter_init(&f,
-                "SELECT k.rule_id, k.host, k.top, k.n, k.fresh, k.first, k.last, a.rule_title, a.rule_title_vi FROM ("
-                "SELECT s.rule_id AS rule_id, s.host AS host, max(s.level) AS top, count(*) AS n,"
-                " sum(s.status = 'new') AS fresh, min(s.first_ns) AS first, max(s.last_ns) AS last, s.id AS id FROM ");
-    filter_text(&f, source_of(q));
-    filter_text(&f, " WHERE 1");
-    filter_add(&f, q, FILTER_COLUMNS);
-    filter_text(&f, " GROUP BY s.rule_id, s.host");
-    filter_text(&f, order[q->sort]);
-    filter_text(&f, ") k JOIN alerts a ON a.id = k.id");
-    filter_text(&f, q->sort == ALERT_SORT_LAST    ? " ORDER BY k.last DESC, k.rule_id, k.host"
-                    : q->sort == ALERT_SORT_LEVEL ? " ORDER BY k.top DESC, k.last DESC, k.rule_id, k.host"
-                                                  : " ORDER BY k.first DESC, k.rule_id, k.host");
-    return filter_run(&f, db, diag, on_group, groups);
-}
-
-/* --- the page --- */
-
-struct page {
-    json_t *alerts;
-    size_t limit;
-    enum alert_sort sort;
-    char next[ALERT_CURSOR_ID_MAX + 64];
-    bool has_more;
-};
-
-static int on_alert(sqlite3_stmt *st, void *ctx)
-{
-    struct page *p = ctx;
-    if (json_array_size(p->alerts) == p->limit) {
-        p->has_more = true; /* the row beyond the page is only asked for to know that there is one */
+    struct str rest = str_of(text), item;
+    if (strcmp(text, "all") == 0) {
+        *ret = 0;
         return 0;
     }
-    int64_t ns = store_col_int(st, p->sort == ALERT_SORT_FIRST ? ALERT_FIRST : ALERT_LAST);
-    snprintf(p->next, sizeof(p->next), "%" PRId64 ".%" PRId64 ".%s", store_col_int(st, ALERT_LEVEL), ns,
-             sql_z(st, ALERT_ID));
-    return json_array_append_new(p->alerts, alert_json(st)) < 0 ? -ENOMEM : 0;
+    while (http_list_next(&rest, &item)) {
+        unsigned i = 0;
+        while (i < ALERT_STATUS_COUNT && !str_eq(item, str_of(alert_status_names[i])))
+            i++;
+        if (i == ALERT_STATUS_COUNT)
+            return diag_set(diag, -EINVAL, "status must be a list of new, acknowledged, escalated and closed, or all");
+        *ret |= 1u << i;
+    }
+    return 0;
 }
 
-static int add_page(sqlite3 *db, const struct alert_query *q, json_t *answer, struct diag *diag)
+static int parse_levels(const char *text, unsigned *ret, struct diag *diag)
 {
-    static const struct {
-        const char *inner, *outer;
-    } order[] = {
-        [ALERT_SORT_LAST] = {" ORDER BY s.last_ns DESC, s.id", " ORDER BY a.last_ns DESC, a.id"},
-        [ALERT_SORT_LEVEL] = {" ORDER BY s.level DESC, s.last_ns DESC, s.id",
-                              " ORDER BY a.level DESC, a.last_ns DESC, a.id"},
-        [ALERT_SORT_FIRST] = {" ORDER BY s.first_ns DESC, s.id", " ORDER BY a.first_ns DESC, a.id"},
-    };
-    struct page page = {.alerts = json_array(), .limit = q->limit, .sort = q->sort};
-    json_object_set_new(answer, "alerts", page.alerts);
-    struct filter f;
-    filter_init(&f, "SELECT " ALERT_COLUMNS " FROM (SELECT s.id AS id FROM ");
-    filter_text(&f, source_of(q));
-    filter_text(&f, " WHERE 1");
-    filter_add(&f, q, FILTER_COLUMNS | FILTER_CURSOR);
-    filter_text(&f, order[q->sort].inner);
-    filter_text(&f, " LIMIT ?");
-    filter_bind_int(&f, (int64_t)q->limit + 1);
-    filter_text(&f, ") k JOIN alerts a ON a.id = k.id");
-    filter_text(&f, order[q->sort].outer);
-    int r = filter_run(&f, db, diag, on_alert, &page);
-    json_object_set_new(answer, "next", page.has_more ? json_string(page.next) : json_null());
+    struct str rest = str_of(text), item;
+    while (http_list_next(&rest, &item)) {
+        int64_t level;
+        if (parse_i64(item, 0, 4, &level) < 0)
+            return diag_set(diag, -EINVAL, "level must be a list of numbers from 0 to 4");
+        *ret |= 1u << level;
+    }
+    return 0;
+}
+
+static int parse_time(const char *name, const char *text, int64_t *ret, struct diag *diag)
+{
+    bool has_zone;
+    size_t len;
+    if (time_parse_rfc3339(str_of(text), ret, &has_zone, &len) < 0 || text[len] || !has_zone)
+        return diag_set(diag, -EINVAL, "%s must be an RFC 3339 time with a zone", name);
+    return 0;
+}
+
+/* A name that an ECS field can have: at least two parts, so that "10:15" and "fe80::1" stay words. */
+static bool is_field_name(struct str s)
+{
+    if (str_eq(s, STR("message")) || str_eq(s, STR("tags")))
+        return true;
+    bool has_dot = false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.p[i];
+        has_dot |= c == '.';
+        if (!((c >= 'a' && c <= 'z') || (i > 0 && ((c >= '0' && c <= '9') || c == '.' || c == '_'))))
+            return false;
+    }
+    return has_dot;
+}
+
+/* Takes one token off *at: what stands in quotes loses them. *ret_colon: where the first colon outside quotes is. */
+static int take_token(const char **at, struct buf *out, size_t *ret_colon, bool *ret_is_quoted, struct diag *diag)
+{
+    bool in_quotes = false;
+    const char *p = *at;
+    *ret_colon = SIZE_MAX;
+    *ret_is_quoted = false;
+    int r = 0;
+    for (; *p && r == 0 && (in_quotes || (*p != ' ' && *p != '\t' && *p != '\n')); p++) {
+        if (*p == '"') {
+            in_quotes = !in_quotes;
+            *ret_is_quoted = true;
+            continue;
+        }
+        if (in_quotes && *p == '\\' && (p[1] == '"' || p[1] == '\\'))
+            p++;
+        else if (!in_quotes && *p == ':' && *ret_colon == SIZE_MAX)
+            *ret_colon = out->len;
+        r = buf_append(out, p, 1);
+    }
+    *at = p;
+    return in_quotes ? diag_set(diag, -EINVAL, "q has a quote that is not closed") : r;
+}
+
+static int add_token(struct alert_query *q, const char **at, struct diag *diag)
+{
+    struct buf token = BUF_INIT(HTTP_QUERY_MAX);
+    struct alert_term t = {0};
+    size_t colon;
+    bool is_quoted;
+    if (**at == '-' && (*at)[1] && (*at)[1] != ' ') {
+        t.is_excluded = true;
+        (*at)++;
+    }
+    int r = take_token(at, &token, &colon, &is_quoted, diag);
+    struct str text = buf_str(&token), name = {text.p, colon == SIZE_MAX ? 0 : colon};
+    if (r == 0 && q->n_terms == ALERT_QUERY_TERMS_MAX)
+        r = diag_set(diag, -EINVAL, "q has more than %d words", ALERT_QUERY_TERMS_MAX);
+    if (r == 0 && is_field_name(name)) {
+        struct str value = {text.p + colon + 1, text.len - colon - 1};
+        if (value.len == 0 && !is_quoted)
+            r = diag_set(diag, -EINVAL, "q: a value must follow '" STR_FMT ":'", STR_ARG(name));
+        t.is_pattern = !is_quoted && value.len > 0 && memchr(value.p, '*', value.len);
+        t.field = r == 0 ? strndup(name.p, name.len) : NULL;
+        t.value = r == 0 ? event_text_fold(value) : NULL;
+    } else if (r == 0) {
+        t.value = event_text_fold(text);
+    }
+    buf_clear(&token);
+    if (r == 0 && !t.value)
+        r = -ENOMEM;
+    if (r == 0 && (t.field || t.value[0])) { /* an empty word asks for nothing */
+        q->terms[q->n_terms++] = t;
+        return 0;
+    }
+    free(t.field);
+    free(t.value);
     return r;
 }
 
-static int add_change(sqlite3 *db, json_t *answer, struct diag *diag)
+static int parse_terms(const char *text, struct alert_query *q, struct diag *diag)
 {
-    char text[24];
-    int64_t change = 0;
-    int r = sql_int(db, &change, diag, "SELECT coalesce(max(change), 0) FROM alerts", "");
-    snprintf(text, sizeof(text), "%" PRId64, change);
-    json_object_set_new(answer, "change", json_string(text));
+    int r = 0;
+    while (r == 0 && *(text += strspn(text, " \t\n")))
+        r = add_token(q, &text, diag);
     return r;
 }
 
-int alert_query_run(sqlite3 *db, const struct alert_query *q, json_t **ret, struct diag *diag)
+static int parse_cursor(const char *text, struct alert_query *q, struct diag *diag)
 {
-    json_t *answer = json_object();
-    int r = store_exec(db, "BEGIN", diag); /* everything below sees the same alerts */
-    if (r == 0)
-        r = add_change(db, answer, diag);
-    if (r == 0)
-        r = find_hits(db, q, diag);
-    if (r == 0)
-        r = add_facet(db, q, "SELECT count(*) FROM ", "", 0, on_total, answer, diag);
-    if (r == 0)
-        r = add_facets(db, q, answer, diag);
-    if (r == 0)
-        r = add_page(db, q, answer, diag);
-    if (r == 0 && q->wants_groups)
-        r = add_groups(db, q, answer, diag);
-    store_rollback(db); /* nothing was written but the temporary table, and that goes with it */
+    const char *first = strchr(text, '.'), *second = first ? strchr(first + 1, '.') : NULL;
+    if (!second || strlen(second + 1) > ALERT_ID_MAX ||
+        parse_i64((struct str){text, (size_t)(first - text)}, INT64_MIN, INT64_MAX, &q->cursor_level) < 0 ||
+        parse_i64((struct str){first + 1, (size_t)(second - first - 1)}, INT64_MIN, INT64_MAX, &q->cursor_ns) < 0)
+        return diag_set(diag, -EINVAL, "cursor is not one that was given");
+    snprintf(q->cursor_id, sizeof(q->cursor_id), "%s", second + 1);
+    q->has_cursor = true;
+    return 0;
+}
+
+static int parse_sort(const char *text, enum alert_sort *ret, struct diag *diag)
+{
+    static const char *const names[] = {"last", "level", "first"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum alert_sort)i;
+            return 0;
+        }
+    }
+    return diag_set(diag, -EINVAL, "sort must be last, level or first");
+}
+
+static int parse_flag(const char *name, const char *text, bool *ret, struct diag *diag)
+{
+    if (strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
+        return diag_set(diag, -EINVAL, "%s must be 0 or 1", name);
+    *ret = text[0] == '1';
+    return 0;
+}
+
+static int parse_param(const char *name, const char *value, struct alert_query *q, struct diag *diag)
+{
+    int64_t limit = 0;
+    int r = 0;
+    if (strcmp(name, "status") == 0) {
+        r = parse_statuses(value, &q->statuses, diag);
+    } else if (strcmp(name, "level") == 0) {
+        r = parse_levels(value, &q->levels, diag);
+    } else if (strcmp(name, "rule") == 0) {
+        r = (q->rule = strdup(value)) ? 0 : -ENOMEM;
+    } else if (strcmp(name, "host") == 0) {
+        r = (q->host = strdup(value)) ? 0 : -ENOMEM;
+    } else if (strcmp(name, "q") == 0) {
+        r = parse_terms(value, q, diag);
+    } else if (strcmp(name, "from") == 0) {
+        r = parse_time(name, value, &q->from_ns, diag);
+    } else if (strcmp(name, "to") == 0) {
+        r = parse_time(name, value, &q->to_ns, diag);
+    } else if (strcmp(name, "demo") == 0) {
+        r = parse_flag(name, value, &q->hides_demo, diag);
+        q->hides_demo = !q->hides_demo;
+    } else if (strcmp(name, "sort") == 0) {
+        r = parse_sort(value, &q->sort, diag);
+    } else if (strcmp(name, "limit") == 0) {
+        if (parse_i64(str_of(value), 1, ALERT_QUERY_LIMIT_MAX, &limit) < 0)
+            r = diag_set(diag, -EINVAL, "limit must be a number from 1 to %d", ALERT_QUERY_LIMIT_MAX);
+        q->limit = (size_t)limit;
+    } else if (strcmp(name, "cursor") == 0) {
+        r = parse_cursor(value, q, diag);
+    } else {
+        r = parse_flag(name, value, &q->wants_groups, diag); /* group: the only one left */
+    }
+    return r;
+}
+
+int alert_query_parse(const struct http_query *params, struct alert_query *ret, struct diag *diag)
+{
+    static const char *const names[] = {"status", "level", "rule",  "host",   "q",     "from", "to",
+                                        "demo",   "sort",  "limit", "cursor", "group", NULL};
+    struct alert_query q = {.from_ns = INT64_MIN, .to_ns = INT64_MAX, .limit = 100};
+    bool has_status = http_query_get(params, "status");
+    if (!has_status)
+        q.statuses = 7; /* all but closed */
+    int r = http_query_only(params, names, diag);
+    for (size_t i = 0; i < params->n && r == 0; i++)
+        r = parse_param(params->params[i].name.p, params->params[i].value.p, &q, diag);
     if (r < 0) {
-        json_decref(answer);
+        alert_query_clear(&q);
         return r;
     }
-    *ret = answer;
+    *ret = q;
     return 0;
+}
+
+void alert_query_clear(struct alert_query *q)
+{
+    for (size_t i = 0; i < q->n_terms; i++) {
+        free(q->terms[i].field);
+        free(q->terms[i].value);
+    }
+    free(q->rule);
+    free(q->host);
+    *q = (struct alert_query){0};
 }

@@ -24,6 +24,7 @@
 #define LISTEN_BACKLOG 256
 #define PASSWORD_QUEUE 8
 #define READER_QUEUE   8
+#define SEARCH_QUEUE   16
 #define SWEEP_TICKS    12 /* once a minute */
 
 static const struct route routes[] = {
@@ -450,6 +451,12 @@ static int on_query_progress(void *ctx)
     return api->query_deadline_ns && time_monotonic_ns() >= api->query_deadline_ns;
 }
 
+static int on_search_progress(void *ctx)
+{
+    const struct api *api = ctx;
+    return time_monotonic_ns() >= api->search.deadline_ns;
+}
+
 void api_changed(struct api *api)
 {
     streams_changed(api);
@@ -487,6 +494,7 @@ static void *run(void *ctx)
     struct api *api = ctx;
     event_base_dispatch(api->base);
     /* Answers that wait for a worker are given (or refused) while their connections still exist. */
+    api->searches = worker_stop(api->searches);
     api->readers = worker_stop(api->readers);
     api->passwords = worker_stop(api->passwords);
     api->streams = streams_close(api->streams);
@@ -571,14 +579,18 @@ static int open_events(struct api *api)
 static int open_state(struct api *api, struct diag *diag)
 {
     int r = store_open(api->collector->config.db_path, STORE_DURABLE, &api->db, diag);
+    if (r == 0)
+        r = store_open(api->collector->config.db_path, STORE_READER, &api->search.db, diag);
     if (r < 0)
         return r;
-    api->event_text = event_text_new();
+    api->search.text = event_text_new();
     api->guard = login_guard_new();
-    if (!api->event_text || !api->guard)
+    if (!api->search.text || !api->guard)
         return -ENOMEM;
     sqlite3_progress_handler(api->db, 10000, on_query_progress, api);
-    return event_text_register(api->event_text, api->db);
+    sqlite3_progress_handler(api->search.db, 10000, on_search_progress, api);
+    api->search.deadline_ns = INT64_MAX;
+    return event_text_register(api->search.text, api->search.db);
 }
 
 static int open_all(struct api *api, struct diag *diag)
@@ -593,6 +605,8 @@ static int open_all(struct api *api, struct diag *diag)
     if (r == 0)
         r = worker_start("api-reader", READER_QUEUE, api->base, &api->readers);
     if (r == 0)
+        r = worker_start("api-search", SEARCH_QUEUE, api->base, &api->searches);
+    if (r == 0)
         r = streams_open(api);
     if (r == 0)
         r = status_open(api);
@@ -603,6 +617,7 @@ static int open_all(struct api *api, struct diag *diag)
 
 static void destroy(struct api *api)
 {
+    worker_stop(api->searches);
     worker_stop(api->readers);
     worker_stop(api->passwords);
     streams_close(api->streams);
@@ -619,7 +634,8 @@ static void destroy(struct api *api)
     status_close(api->status);
     login_guard_free(api->guard);
     store_close(api->db);
-    event_text_free(api->event_text);
+    store_close(api->search.db);
+    event_text_free(api->search.text);
     free(api);
 }
 

@@ -8,7 +8,7 @@
 #include "collector/api_internal.h"
 
 #include "collector/alert_json.h"
-#include "collector/alert_query.h"
+#include "collector/alert_scan.h"
 #include "collector/alert_status.h"
 #include "collector/archived_events.h"
 #include "collector/sql.h"
@@ -21,20 +21,62 @@
 #define STATUS_IDS_MAX 500
 #define HISTORY_MAX    500
 
+/* --- the list --- */
+
+struct search_job {
+    struct worker_job job;
+    struct api_call *call;
+    struct alert_query query;
+    json_t *answer;
+    bool is_too_slow;
+    int error;
+    struct diag diag;
+};
+
+static void run_search(struct worker_job *job)
+{
+    struct search_job *j = (struct search_job *)job;
+    struct api *api = j->call->api;
+    api->search.deadline_ns = time_monotonic_ns() + API_SEARCH_TIME_NS;
+    j->error = alert_scan(api->search.db, &j->query, &j->answer, &j->diag);
+    j->is_too_slow = j->error < 0 && time_monotonic_ns() >= api->search.deadline_ns;
+}
+
+static void search_done(struct worker_job *job, bool was_run)
+{
+    struct search_job *j = (struct search_job *)job;
+    if (!was_run)
+        api_error(j->call, 503, "busy", "the collector is stopping");
+    else if (j->is_too_slow)
+        api_error(j->call, 503, "busy", "this would take too long; ask for a shorter time");
+    else if (j->error < 0)
+        api_fail(j->call, j->error, &j->diag);
+    else
+        api_reply(j->call, 200, j->answer);
+    alert_query_clear(&j->query);
+    free(j);
+}
+
 void api_alerts(struct api_call *call)
 {
     struct diag diag = {0};
-    struct alert_query q;
-    json_t *answer = NULL;
-    int r = alert_query_parse(&call->query, &q, &diag);
-    if (r == 0) {
-        r = alert_query_run(call->api->db, &q, &answer, &diag);
-        alert_query_clear(&q);
-    }
-    if (r < 0)
+    struct search_job *j = calloc(1, sizeof(*j));
+    int r = j ? alert_query_parse(&call->query, &j->query, &diag) : -ENOMEM;
+    if (r < 0) {
+        free(j);
         api_fail(call, r, &diag);
-    else
-        api_reply(call, 200, answer);
+        return;
+    }
+    j->call = call;
+    j->job.run = run_search;
+    j->job.done = search_done;
+    if (worker_push(call->api->searches, &j->job) < 0) {
+        alert_query_clear(&j->query);
+        free(j);
+        api_error(call, 503, "busy", "too many searches at this moment; try again");
+        return;
+    }
+    api_defer(call);
 }
 
 int api_history(sqlite3 *db, const char *object, json_t **ret, struct diag *diag)

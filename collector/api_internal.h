@@ -17,11 +17,12 @@
 #include <event2/http.h>
 #include <jansson.h>
 
-#define API_BODY_MAX      (64 * KIB)
-#define API_HEADERS_MAX   (16 * KIB)
-#define API_TIMEOUT_S     30
-#define API_QUERY_TIME_NS (3 * NS_PER_S) /* a query that takes longer is ended: 503 */
-#define API_ADDRESS_MAX   64
+#define API_BODY_MAX       (64 * KIB)
+#define API_HEADERS_MAX    (16 * KIB)
+#define API_TIMEOUT_S      30
+#define API_QUERY_TIME_NS  (3 * NS_PER_S)  /* a query that holds up the loop longer is ended: 503 */
+#define API_SEARCH_TIME_NS (10 * NS_PER_S) /* a search has its own thread and may take longer */
+#define API_ADDRESS_MAX    64
 
 struct streams; /* api_stream.c */
 struct status;  /* api_status.c */
@@ -37,9 +38,14 @@ struct api {
     int64_t query_deadline_ns; /* monotonic; 0: none */
     struct session_limits limits;
     struct login_guard *guard;
-    struct event_text *event_text;
-    struct worker *passwords; /* one thread, 8 jobs: 64 MiB each time it hashes */
-    struct worker *readers;   /* one thread, 8 jobs: reads the archive */
+    struct worker *passwords; /* one thread: 64 MiB each time it hashes */
+    struct worker *readers;   /* one thread: reads the archive */
+    struct worker *searches;  /* one thread: walks over the alerts, on a connection of its own */
+    struct {
+        sqlite3 *db;
+        struct event_text *text;
+        int64_t deadline_ns; /* monotonic */
+    } search;                /* the searches' thread only */
     struct streams *streams;
     struct status *status;
     int64_t ticks;
