@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #define REGEX_TEXT_MAX    (16 * KIB)
-#define REGEX_MATCH_LIMIT 200000
+#define REGEX_MATCH_LIMIT 50000
 #define REGEX_DEPTH_LIMIT 10000
 #define REGEX_HEAP_KIB    4096
 #define REGEX_STACK_MIN   (32 * KIB)
