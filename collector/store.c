@@ -118,7 +118,13 @@ static int setup(sqlite3 *db, const char *path, enum store_mode mode, struct dia
     r = store_exec(db, "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864;", diag);
     if (r < 0)
         return r;
-    r = store_exec(db, mode == STORE_DURABLE ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", diag);
+    /* Derived: many alerts at once. Their pages should stay in memory, and come together before they go from the log to the
+     * file. */
+    r = store_exec(db,
+                   mode == STORE_DURABLE
+                       ? "PRAGMA synchronous = FULL"
+                       : "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4096",
+                   diag);
     if (r < 0)
         return r;
     return apply_schema(db, path, diag);
