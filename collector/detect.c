@@ -20,6 +20,8 @@
 
 #define COMMIT_BATCHES  64
 #define COMMIT_DELAY_NS (50 * NS_PER_MS)
+#define COMMIT_SHARE    4 /* the time from a commit to the next is at least so many times what that one took, ... */
+#define COMMIT_LATEST   (1 * NS_PER_S)       /* ... but no longer than this */
 #define READ_BACK_SLACK (10 * 60 * NS_PER_S) /* between an event and its ingestion, in ordinary life */
 #define READ_BACK_MAX   (512 * MIB)
 #define IDLE_WAIT_MS    1000
@@ -53,6 +55,7 @@ struct detect {
     uint64_t pos;       /* behind the last record evaluated */
     unsigned batches;   /* evaluated and not committed */
     int64_t oldest_ns;  /* monotonic: when the first of those was evaluated */
+    int64_t cost_ns;    /* what the last commit took */
     int64_t forgotten_ns;
     struct touched touched[COMMIT_BATCHES];
     size_t n_touched;
@@ -129,6 +132,7 @@ static int commit(struct detect *d)
 {
     struct diag diag = {0};
     struct alerts_written written;
+    int64_t began_ns = time_monotonic_ns();
     int r;
     while ((r = try_commit(d, &written, &diag)) < 0) {
         if (atomic_load(&d->is_stopping))
@@ -137,6 +141,7 @@ static int commit(struct detect *d)
         poll(NULL, 0, 1000);
     }
     forget_uncommitted(d);
+    d->cost_ns = time_monotonic_ns() - began_ns;
     d->committed = d->pos;
     stat_add(STAT_ALERTS_NEW, (int64_t)written.added);
     stat_add(STAT_ALERTS_UPDATED, (int64_t)written.updated);
@@ -145,6 +150,13 @@ static int commit(struct detect *d)
     if (written.added + written.updated > 0)
         notify_raise(&d->c->alerts_changed);
     return 0;
+}
+
+/* Under a flood most of what a commit writes are updates of the same alerts: the rarer, the fewer. */
+static bool is_commit_due(const struct detect *d)
+{
+    int64_t wait_ns = MAX(COMMIT_DELAY_NS, MIN(d->cost_ns * COMMIT_SHARE, COMMIT_LATEST));
+    return d->batches >= COMMIT_BATCHES || time_monotonic_ns() - d->oldest_ns >= wait_ns;
 }
 
 static int commit_if_any(struct detect *d)
@@ -381,7 +393,7 @@ static int follow(struct detect *d)
         return r;
     }
     is_idle = r == 0;
-    if (is_idle || d->batches >= COMMIT_BATCHES || time_monotonic_ns() - d->oldest_ns >= COMMIT_DELAY_NS)
+    if (is_idle || is_commit_due(d))
         r = commit_if_any(d);
     if (is_idle && !atomic_load(&d->is_stopping))
         wait_for_more(d);
