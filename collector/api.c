@@ -26,6 +26,7 @@
 #define READER_QUEUE   8
 #define SEARCH_QUEUE   16
 #define SWEEP_TICKS    12 /* once a minute */
+#define TOUCH_BUSY_MS  20
 
 static const struct route routes[] = {
     {EVHTTP_REQ_POST, "/api/login", ROUTE_OPEN, api_login},
@@ -326,6 +327,16 @@ static const struct route *find_route(struct api_call *call, bool *ret_has_path)
     return NULL;
 }
 
+/* Notes that a person used the session. When somebody else writes at this moment the next request will do. */
+static int touch(struct api_call *call, int64_t now_ns, struct diag *diag)
+{
+    struct api *api = call->api;
+    sqlite3_busy_timeout(api->db, TOUCH_BUSY_MS);
+    int r = session_touch(api->db, &call->session, now_ns, diag);
+    sqlite3_busy_timeout(api->db, STORE_BUSY_MS);
+    return r == -EBUSY ? 0 : r;
+}
+
 /* 0, or the call has been answered. */
 static int check_session(struct api_call *call)
 {
@@ -339,7 +350,7 @@ static int check_session(struct api_call *call)
         return -1;
     }
     if (r == 0 && !(call->route->flags & ROUTE_PASSIVE) && !header(call, "X-Background"))
-        r = session_touch(api->db, &call->session, now, &diag);
+        r = touch(call, now, &diag);
     if (r < 0) {
         api_fail(call, r, &diag);
         return -1;
@@ -493,6 +504,10 @@ static void *run(void *ctx)
 {
     struct api *api = ctx;
     event_base_dispatch(api->base);
+    if (!event_base_got_break(api->base)) { /* nobody asked for it */
+        log_error("api: the event loop failed");
+        collector_fail(api->collector, -EIO);
+    }
     /* Answers that wait for a worker are given (or refused) while their connections still exist. */
     api->searches = worker_stop(api->searches);
     api->readers = worker_stop(api->readers);

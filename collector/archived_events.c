@@ -79,7 +79,7 @@ static int read_lines(const char *dir, struct line *lines, size_t n, struct aren
     struct archive_record rec = {0};
     struct buf raw = BUF_INIT(BATCH_RAW_MAX);
     bool has_record = false;
-    int r = archive_reader_open(dir, n > 0 ? lines[0].ref.pos : 0, &reader, diag);
+    int r = archive_reader_open(dir, 0, &reader, diag);
     for (size_t i = 0; i < n && r >= 0; i++) {
         if (i == 0 || lines[i].ref.pos != lines[i - 1].ref.pos) {
             buf_reset(&raw);

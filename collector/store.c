@@ -14,8 +14,6 @@
 
 extern const char schema_sql[];
 
-#define BUSY_TIMEOUT_MS 5000
-
 static int errno_of(int rc)
 {
     switch (rc & 0xff) {
@@ -99,7 +97,7 @@ static int apply_schema(sqlite3 *db, const char *path, struct diag *diag)
 static int setup(sqlite3 *db, const char *path, enum store_mode mode, struct diag *diag)
 {
     sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(db, STORE_BUSY_MS);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     int r = store_exec(db,
                        "PRAGMA trusted_schema = OFF;"

@@ -14,7 +14,8 @@
 
 #include <sqlite3.h>
 
-#define STORE_VERSION 1 /* user_version of the schema this program knows */
+#define STORE_BUSY_MS 5000 /* how long a connection waits for another's write */
+#define STORE_VERSION 1    /* user_version of the schema this program knows */
 
 enum store_mode {
     STORE_DURABLE, /* synchronous=FULL; creates the file and its schema */
