@@ -119,9 +119,7 @@ class Medallion:
 
     def end(self):
         for program in (self.door, self.server):
-            if program.is_running():
-                program.process.kill()
-                program.process.wait()
+            program.end()
 
     def objects(self):
         """What the centre sees, asked for from inside."""

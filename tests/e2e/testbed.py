@@ -53,8 +53,14 @@ class Program:
     def start(self):
         assert self.process is None, f"{self.name} runs already"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         return self
+
+    def end(self):
+        """Ends it whatever its state, with everything it started (nginx's workers outlive a killed master)."""
+        if self.is_running():
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
@@ -168,9 +174,7 @@ class Testbed:
 
     def end(self):
         for program in self.programs:
-            if program.is_running():
-                program.process.kill()
-                program.process.wait()
+            program.end()
 
     # ---- what came of it ----
 
