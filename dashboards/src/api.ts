@@ -2,6 +2,8 @@
 // The only place that talks to /api (the stream apart). What every call has in common is here: the CSRF header, the mark of requests that
 // no person caused (they must not keep a session alive), a deadline, and errors as one kind of object.
 
+import { noteUse } from './idle';
+
 export class ApiError extends Error {
   constructor(
     readonly status: number, // 0: the network failed, or the deadline passed
@@ -34,6 +36,7 @@ export async function call<T>(method: 'GET' | 'POST', path: string, options: Cal
   if (method !== 'GET') headers['X-CSRF-Token'] = csrf;
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
   if (options.background) headers['X-Background'] = '1';
+  else noteUse();
 
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), DEADLINE_MS);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is signed in. `me` is undefined until the first answer, null when nobody is. The stream lives exactly as long as a session does.
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { ApiError, get, post, setCsrf, setSignedOutHandler } from './api';
+import { second } from './clock';
+import { lastUsed, noteUse, timeLeft, watchActivity } from './idle';
 import { path, navigate, route } from './router';
 import { startStream, type StreamHandle } from './stream';
 import type { Me } from './types';
@@ -12,11 +14,19 @@ export const expired = signal(false);
 /** The first question could not be asked: no collector behind the edge. */
 export const unreachable = signal<ApiError | null>(null);
 
+/** Not null shortly before the session ends. */
+export const ending = computed(() => (me.value ? timeLeft(second.value, lastUsed.value, me.value.idle_s, Date.parse(me.value.expires)) : null));
+/** A request that a person caused: the session goes on. */
+export const stay = (): void => void get<Me>('/api/me').catch(() => undefined);
+
 let stream: StreamHandle | null = null;
+let unwatch: (() => void) | null = null;
 
 function accept(answer: Me): void {
   setCsrf(answer.csrf);
+  noteUse();
   me.value = answer;
+  unwatch ??= watchActivity(stay, () => ending.value !== null);
   expired.value = false;
   unreachable.value = null;
   if (route.value.page === 'sign_in') navigate(route.value.next, 'replace');
@@ -27,6 +37,8 @@ function signedOut(byItself: boolean): void {
   const had = me.value != null;
   stream?.stop(false);
   stream = null;
+  unwatch?.();
+  unwatch = null;
   setCsrf('');
   me.value = null;
   if (had) expired.value = byItself;

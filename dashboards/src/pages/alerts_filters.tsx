@@ -154,7 +154,7 @@ export function Toolbar({ filter, apply, searchRef }: { filter: AlertFilter; app
 export function FilterChips({ filter, facets, apply }: { filter: AlertFilter; facets: Facets | null; apply: Apply }) {
   const chips: { key: string; text: preact.ComponentChild; remove: Partial<AlertFilter> }[] = [];
   if (filter.status.join() !== OPEN_STATUSES.join())
-    chips.push({ key: 'status', text: `${t('col.status')}: ${filter.status.map((s) => word('status', s)).join(', ')}`, remove: { status: [...OPEN_STATUSES] } });
+    chips.push({ key: 'status', text: `${t('col.status')}: ${filter.status.length === STATUSES.length ? t('status.all') : filter.status.map((s) => word('status', s)).join(', ')}`, remove: { status: [...OPEN_STATUSES] } });
   for (const level of filter.level) chips.push({ key: `level${level}`, text: `${t('col.level')}: ${levelName(level)}`, remove: { level: filter.level.filter((l) => l !== level) } });
   if (filter.rule) {
     const known = facets?.rule.find((rule) => rule.id === filter.rule);

@@ -117,7 +117,7 @@ export function DeliveryTable({ deliveries, showIncident, onRetried }: { deliver
                   <td role="cell" data-label={t('ncsc.objects')}>
                     <button type="button" class="expander" aria-expanded={expanded} onClick={() => flip(delivery.id)}>
                       <Icon name={expanded ? 'down' : 'right'} />
-                      {delivery.success_count === null
+                      {delivery.success_count === null || delivery.state === 'queued'
                         ? number(delivery.objects.length)
                         : t('ncsc.counts', { ok: number(delivery.success_count), n: number(delivery.objects.length) })}
                       <span class="visually-hidden"> {t('ncsc.objects')}</span>

@@ -2,8 +2,8 @@
 // The audit trail of one object: who did what and when. Actions this console does not know are shown by their name, with their detail.
 import { number } from '../format';
 import { t, word } from '../i18n';
-import type { HistoryEntry } from '../types';
-import { LogText, Time } from './bits';
+import type { HistoryEntry, Level } from '../types';
+import { levelName, LogText, Time } from './bits';
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? number(value) : JSON.stringify(value));
 
@@ -15,7 +15,7 @@ function Detail({ entry }: { entry: HistoryEntry }) {
       {typeof reason === 'string' ? <span class="tag">{word('reason', reason) ?? reason}</span> : null}
       {others.map(([name, value]) => (
         <span class="history-fact" key={name}>
-          {word('fact', name) ?? name}: <LogText text={word('status', text(value)) ?? text(value)} />
+          {word('fact', name) ?? name}: <LogText text={name === 'severity' ? levelName(Number(value) as Level) : (word('status', text(value)) ?? text(value))} />
         </span>
       ))}
       {typeof comment === 'string' && comment !== '' ? (

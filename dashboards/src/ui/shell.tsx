@@ -10,7 +10,7 @@ import { lang, t, word, type Key } from '../i18n';
 import { useActions } from '../keys';
 import { singleKeys, theme, type Theme } from '../prefs';
 import { navigate, route } from '../router';
-import { me, signOut } from '../session';
+import { ending, me, signOut, stay } from '../session';
 import { connection, lastHeard } from '../stream';
 import { Brand, Icon, type IconName } from './icon';
 
@@ -124,7 +124,28 @@ function StaleBanner() {
   );
 }
 
-function Vital({ label, value, warn, href, title }: { label: string; value: string; warn?: boolean; href?: string; title?: string }) {
+function EndingNotice() {
+  const left = ending.value;
+  return (
+    <div role="alert" class="ending-place">
+      {left ? (
+        <p class="ending">
+          <Icon name="clock" />
+          <span>
+            {t(`ending.${left.why}`)} <span aria-hidden="true">{t('ending.seconds', { n: left.seconds })}</span>
+          </span>
+          {left.why === 'idle' ? (
+            <button type="button" class="button button-primary" onClick={stay}>
+              {t('ending.stay')}
+            </button>
+          ) : null}
+        </p>
+      ) : null}
+    </div>
+  );
+}
+
+function Vital({ label, value, warn, quiet, href, title }: { label: string; value: string; warn?: boolean; quiet?: boolean; href?: string; title?: string }) {
   const inner = (
     <>
       {warn ? <Icon name="warn" /> : null}
@@ -133,7 +154,7 @@ function Vital({ label, value, warn, href, title }: { label: string; value: stri
     </>
   );
   return (
-    <li class={warn ? 'vital vital-warn' : 'vital'} title={title}>
+    <li class={warn ? 'vital vital-warn' : quiet ? 'vital vital-quiet' : 'vital'} title={title}>
       {href ? <a href={href}>{inner}</a> : inner}
     </li>
   );
@@ -155,6 +176,7 @@ function HealthStrip() {
             label={t('health.drops')}
             value={number(dropsTotal(s))}
             warn={dropsGrew.value}
+            quiet={dropsTotal(s) === 0}
             title={Object.entries(s.drops)
               .map(([name, n]) => `${name}: ${number(n)}`)
               .join('\n')}
@@ -166,8 +188,8 @@ function HealthStrip() {
             title={t('health.disk_title', { free: bytes(s.disk_free_bytes), archive: bytes(s.archive_bytes) })}
           />
           <Vital label={t('health.rules')} value={number(s.rules_loaded)} warn={s.rule_errors > 0} href="/rules" title={t('health.rule_errors', { n: s.rule_errors })} />
-          <Vital label={t('health.lag')} value={number(s.detection_lag_events)} warn={Number(s.detection_lag_events) > LAG_WARN_EVENTS} title={t('health.lag_title')} />
-          <Vital label={t('health.agents')} value={`${number(s.agents_active)}/${number(s.agents_total)}`} warn={s.agents_active < s.agents_total} href="/agents" />
+          <Vital label={t('health.lag')} value={number(s.detection_lag_events)} warn={Number(s.detection_lag_events) > LAG_WARN_EVENTS} quiet={Number(s.detection_lag_events) === 0} title={t('health.lag_title')} />
+          <Vital label={t('health.agents')} value={`${number(s.agents_active)}/${number(s.agents_total)}`} warn={s.agents_active < s.agents_total} quiet href="/agents" />
         </ul>
       ) : null}
     </section>
@@ -209,6 +231,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       </header>
       <HealthStrip />
       <StaleBanner />
+      <EndingNotice />
       <main id="main" tabIndex={-1}>
         {children}
       </main>
