@@ -11,6 +11,7 @@ Nothing is asserted about time. It fails only when lines are missing. Everything
 that is removed; only processes started here are ended.
 """
 import argparse
+import copy
 import hashlib
 import http.client
 import json
@@ -107,6 +108,21 @@ class Log:
 
     def beginning(self, lines):
         return self if lines >= self.lines else Log(self.build, self.folder, lines)
+
+    def without_attacks(self):
+        """Only what the generator's staff and machines do: a fifth of the lines."""
+        ret = copy.copy(self)
+        ret.path, ret.lines = self.folder / "ordinary.log", 0
+        with open(self.path, "rb") as lines, open(ret.path, "wb") as out:
+            for line in filter(is_ordinary, lines):
+                out.write(line)
+                ret.lines += 1
+        ret.size = ret.path.stat().st_size
+        return ret
+
+
+def is_ordinary(line):
+    return any(word in line for word in (b": Accepted ", b" session opened ", b": New session ", b" sudo: "))
 
 
 # ---- ours ----
@@ -505,10 +521,14 @@ def throughput(args, folder, show):
     pki = make_pki(folder / "pki") if "relp" in kinds else None
     # A peer that is many times slower gets the beginning of the file; its rate is steady.
     logs = {"tcp": log, "relp": log.beginning(max(args.lines // 5, 50000))}
+    calm = log.without_attacks()
     runs, extra = {}, {}
     for i in range(args.runs):
         durable, detected, ratio, alerts, updates = measure_path(log, folder / f"path{i}", args.timeout)
-        found = [durable, detected, measure_agent(log, folder / f"agent{i}", args.timeout)]
+        found = [measure_agent(log, folder / f"agent{i}", args.timeout), durable, detected]
+        row = measure_path(calm, folder / f"calm{i}", args.timeout)[1]
+        row.what = "vonggac: the same, no attacks"
+        found.append(row)
         found += [measure_peer(k, logs[k], folder / f"{k}{i}", pki, args.timeout) for k in kinds]
         for row in found:
             runs.setdefault(row.what, []).append(row)
@@ -532,8 +552,7 @@ def throughput(args, folder, show):
 def latency(args, folder, show):
     with open(Log(args.build, folder, 200000).path, "rb") as f:
         bodies = [line[15:] for line in f]  # behind the time
-    # What is no attack: neither a failed login nor what surrounds one.
-    ordinary = [b for b in bodies if any(x in b for x in (b"Accepted", b"session opened", b"New session", b" sudo: "))]
+    ordinary = list(filter(is_ordinary, bodies))
     cases = [("idle", ordinary, 0), (f"{args.background} lines/s", ordinary, args.background),
              (f"{args.background} lines/s, 4 of 5 attacks", bodies, args.background)]
     found = []
