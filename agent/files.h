@@ -33,7 +33,7 @@ struct copy {
     uint64_t dev, ino, size;
     struct timespec mtime;
     uint8_t stream[ID_LEN];
-    bool is_seen; /* by the scan under way */
+    int64_t seen_ns; /* monotonic */
 };
 
 struct candidate {
@@ -91,7 +91,9 @@ void files_finish(struct files *f, struct tail *t);          /* its stream is fi
 
 /* files_scan.c */
 void files_scan(struct files *f);
-bool files_warn_once(struct files *f, const char *path); /* true the first time */
+struct tail *files_newest_of_lane(const struct files *f, const char *lane); /* NULL: none is followed */
+bool files_warn_once(struct files *f, const char *path);                    /* true the first time */
+bool files_is_known_copy(struct files *f, const struct stat *st);
 int files_add_copy(struct files *f, const struct stream *s, const struct stat *st);
 
 /* files_check.c */

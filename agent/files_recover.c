@@ -18,7 +18,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#define SIBLINGS_MAX 32
+#define SIBLINGS_MAX 256
 
 static int open_regular(const char *path, struct stat *ret)
 {
@@ -195,49 +195,102 @@ static int search_folder(struct files *f, const struct stream *s, const struct f
 /* --- rotated files that nobody has seen --- */
 
 struct sibling {
+    struct tail *tail; /* followed already, under its own name (it matches a glob); or NULL, and an open file: */
     int fd;
-    uint64_t known;
-    int64_t mtime_ns;
-    char path[PATH_MAX];
+    uint64_t known; /* up to here its content has been read elsewhere */
+    char *path;
+    struct timespec mtime, ctime;
 };
 
 struct siblings {
     struct files *f;
     const struct folder *folder;
     int64_t after_ns;
-    size_t n;
+    size_t n, dropped;
     struct sibling items[SIBLINGS_MAX];
 };
+
+/* NULL when it is nothing to be read; else its place in the list, for the caller to fill. */
+static struct sibling *add_sibling(struct siblings *list, const char *path, const struct stat *st)
+{
+    if (list->n == SIBLINGS_MAX) {
+        list->dropped++;
+        return NULL;
+    }
+    struct sibling *one = &list->items[list->n];
+    *one = (struct sibling){.fd = -1, .path = strdup(path), .mtime = st->st_mtim, .ctime = st->st_ctim};
+    if (!one->path)
+        return NULL;
+    list->n++;
+    return one;
+}
 
 static void try_sibling(const char *path, const struct dirent *e, void *ctx)
 {
     struct siblings *list = ctx;
     struct stat st;
     struct stream *original;
+    struct sibling *one;
     uint64_t known;
-    if (!path_looks_rotated(e->d_name, list->folder->base) || list->n == SIBLINGS_MAX)
+    if (!path_looks_rotated(e->d_name, list->folder->base) || stat(path, &st) < 0 || st.st_size == 0 ||
+        mtime_ns(&st) < list->after_ns - FILES_MTIME_SLACK)
         return;
-    if (stat(path, &st) < 0 || st.st_size == 0 || mtime_ns(&st) < list->after_ns - FILES_MTIME_SLACK)
+    struct tail *t = files_find(list->f, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+    if (t) {
+        if (strcmp(t->lane, path) == 0 && !tail_is_drained(t) && (one = add_sibling(list, path, &st)))
+            one->tail = t;
         return;
+    }
     int fd = open_regular(path, &st);
     if (fd < 0)
         return;
-    if (files_find(list->f, (uint64_t)st.st_dev, (uint64_t)st.st_ino) || files_stream_of(list->f, fd, &st) ||
-        files_is_copy(list->f, fd, &st, &original, &known) != 0) {
+    bool is_new = !files_is_known_copy(list->f, &st) && !files_stream_of(list->f, fd, &st) &&
+                  files_is_copy(list->f, fd, &st, &original, &known) == 0;
+    one = is_new ? add_sibling(list, path, &st) : NULL;
+    if (!one) {
         close(fd);
         return;
     }
-    struct sibling *one = &list->items[list->n++];
     one->fd = fd;
     one->known = known;
-    one->mtime_ns = mtime_ns(&st);
-    snprintf(one->path, sizeof(one->path), "%s", path);
+}
+
+static int compare_times(struct timespec a, struct timespec b)
+{
+    if (a.tv_sec != b.tv_sec)
+        return a.tv_sec < b.tv_sec ? -1 : 1;
+    return a.tv_nsec < b.tv_nsec ? -1 : a.tv_nsec > b.tv_nsec;
 }
 
 static int older_first(const void *a, const void *b)
 {
     const struct sibling *x = a, *y = b;
-    return x->mtime_ns < y->mtime_ns ? -1 : x->mtime_ns > y->mtime_ns;
+    int r = compare_times(x->mtime, y->mtime);
+    return r ? r : compare_times(x->ctime, y->ctime); /* renamed first: the clock of file times is coarse */
+}
+
+static bool is_behind(const struct tail *t, const struct tail *other)
+{
+    while (t && t != other)
+        t = t->waits_for;
+    return t != NULL;
+}
+
+/* One more link of the chain. Returns its new end. */
+static struct tail *chain_sibling(struct files *f, const struct file_source *source, const char *lane,
+                                  const struct sibling *one, struct tail *older)
+{
+    struct tail *t = one->tail;
+    if (t && (t->waits_for || is_behind(older, t)))
+        return older;
+    if (!t) {
+        log_info("%s was rotated before it was seen; reading it", one->path);
+        if (files_follow(f, source, lane, one->path, one->fd, NULL, one->known, TAIL_ROTATED, &t) < 0)
+            return older;
+    }
+    files_wait_for(t, older);
+    files_wake_now(f, older ? older : t);
+    return t;
 }
 
 struct tail *files_fill_gap(struct files *f, const struct file_source *source, const char *lane, int64_t after_ns,
@@ -253,14 +306,13 @@ struct tail *files_fill_gap(struct files *f, const struct file_source *source, c
     each_entry(&folder, try_sibling, list);
     qsort(list->items, list->n, sizeof(list->items[0]), older_first);
     for (size_t i = 0; i < list->n; i++) {
-        struct tail *t;
-        const struct sibling *one = &list->items[i];
-        log_info("%s was rotated before it was seen; reading it", one->path);
-        if (files_follow(f, source, lane, one->path, one->fd, NULL, one->known, TAIL_ROTATED, &t) < 0)
-            continue;
-        files_wait_for(t, older);
-        files_wake_now(f, older ? older : t);
-        older = t;
+        older = chain_sibling(f, source, lane, &list->items[i], older);
+        free(list->items[i].path);
+    }
+    if (list->dropped > 0) {
+        log_error("%s was rotated more than %d times unseen; %zu files are not read", lane, SIBLINGS_MAX,
+                  list->dropped);
+        count(M_FILES_GONE, list->dropped);
     }
     free(list);
     return older;
@@ -321,7 +373,9 @@ void files_replaced(struct files *f, struct tail *t)
         log_info("%s was cut; reading the rest from its copy", t->lane);
     else
         give_up(f, s, "was cut or overwritten");
-    rest = files_fill_gap(f, t->source, t->lane, t->checked_ns, rest);
+    int64_t now = time_now_ns();
+    rest = files_fill_gap(f, t->source, t->lane, tail_checked_ns(t), rest);
+    t->gap_ns = t->content_ns = now;
     t->pos = t->scanned = 0;
     t->limit = UINT64_MAX;
     t->pending_ns = 0;
@@ -358,43 +412,79 @@ static int open_at_path(const struct stream *s)
     return -ENOENT;
 }
 
-static void recover_one(struct files *f, const struct file_source *source, struct stream *s)
+struct recovered {
+    struct stream *stream;
+    const struct file_source *source;
+    struct tail *tail; /* NULL: nothing was found */
+    bool is_at_path;
+};
+
+/* Finds the file of one stream. It waits for the older ones of its lane. */
+static int recover_one(struct files *f, struct recovered *rec)
 {
+    struct stream *s = rec->stream;
     struct folder folder;
-    struct tail *t = NULL;
     bool is_hole = s->until > 0;
+    struct tail *older = is_hole ? NULL : files_newest_of_lane(f, s->path);
     int fd = open_at_path(s);
     if (fd == -EACCES || fd == -EMFILE || fd == -ENFILE)
-        return; /* stays unfinished, and the scan tries again */
-    if (fd >= 0) {
-        files_follow(f, source, s->path, s->path, fd, s, s->spooled, is_hole ? TAIL_HOLE : TAIL_ACTIVE, &t);
-        return;
-    }
-    if (folder_of(s->path, &folder) < 0)
-        return;
-    fd = search_folder(f, s, &folder, try_renamed);
+        return fd; /* stays unfinished, and the scan tries again */
+    rec->is_at_path = fd >= 0;
+    enum tail_state state = is_hole ? TAIL_HOLE : rec->is_at_path ? TAIL_ACTIVE : TAIL_ROTATED;
+    if (fd < 0 && folder_of(s->path, &folder) < 0)
+        return -ENAMETOOLONG;
+    if (fd < 0)
+        fd = search_folder(f, s, &folder, try_renamed);
     if (fd >= 0)
-        files_follow(f, source, s->path, s->path, fd, s, s->spooled, is_hole ? TAIL_HOLE : TAIL_ROTATED, &t);
+        files_follow(f, rec->source, s->path, s->path, fd, s, s->spooled, state, &rec->tail);
     else
-        t = follow_copy(f, source, s, &folder);
-    if (!t && fd < 0) {
-        if (!s->is_rotated)
-            count(M_FILES_GONE, 1);
-        give_up(f, s, "is gone, or was overwritten, since the agent last ran");
+        rec->tail = follow_copy(f, rec->source, s, &folder);
+    if (rec->tail) {
+        files_wait_for(rec->tail, older);
+        return 0;
     }
-    if (!is_hole)
-        files_fill_gap(f, source, s->path, s->checked_ns, t);
+    if (!s->is_rotated)
+        count(M_FILES_GONE, 1);
+    give_up(f, s, "is gone, or was overwritten, since the agent last ran");
+    return 0;
 }
 
-void files_recover(struct files *f)
+static size_t collect_unfinished(struct files *f, struct recovered *list)
 {
+    size_t n = 0;
     struct stream *s;
     TAILQ_FOREACH(s, &f->env->registry->streams, link)
     {
         const struct file_source *source = source_of(f, s);
         if (s->kind == STREAM_FILE && !s->is_finished && !s->reader && source)
-            recover_one(f, source, s);
+            list[n++] = (struct recovered){.stream = s, .source = source};
     }
+    return n;
+}
+
+static bool is_newest_of_lane(const struct recovered *list, size_t i, size_t n)
+{
+    for (size_t k = i + 1; k < n; k++)
+        if (list[k].stream->until == 0 && strcmp(list[k].stream->path, list[i].stream->path) == 0)
+            return false;
+    return list[i].stream->until == 0;
+}
+
+/* First every stream finds its file; only then is it known which of the rotated files nobody has seen. */
+void files_recover(struct files *f)
+{
+    size_t n_streams = f->env->registry->n_streams;
+    struct recovered *list = n_streams ? calloc(n_streams, sizeof(*list)) : NULL;
+    size_t n = list ? collect_unfinished(f, list) : 0;
+    for (size_t i = 0; i < n; i++)
+        if (recover_one(f, &list[i]) < 0)
+            list[i].is_at_path = true; /* cannot be told now */
+    for (size_t i = 0; i < n; i++) {
+        const struct recovered *r = &list[i];
+        if (!r->is_at_path && is_newest_of_lane(list, i, n))
+            files_fill_gap(f, r->source, r->stream->path, r->stream->checked_ns, r->tail);
+    }
+    free(list);
     struct tail *t;
     TAILQ_FOREACH(t, &f->tails, link)
     files_wake_now(f, t);

@@ -18,6 +18,7 @@
 
 #define CANDIDATES_MAX 32768
 #define WARNED_MAX     4096
+#define COPY_KEEP_NS   (60 * NS_PER_S) /* not every copy matches a glob and so is seen again */
 
 bool files_warn_once(struct files *f, const char *path)
 {
@@ -77,13 +78,13 @@ int files_add_copy(struct files *f, const struct stream *s, const struct stat *s
     }
     c->size = (uint64_t)st->st_size;
     c->mtime = st->st_mtim;
-    c->is_seen = true;
+    c->seen_ns = time_monotonic_ns();
     memcpy(c->stream, s->id, ID_LEN);
     return 0;
 }
 
 /* Is it still the copy we know? Keeps the stream it was taken from in memory. */
-static bool is_known_copy(struct files *f, const struct stat *st)
+bool files_is_known_copy(struct files *f, const struct stat *st)
 {
     struct copy *c = find_copy(f, st);
     if (!c)
@@ -94,18 +95,17 @@ static bool is_known_copy(struct files *f, const struct stat *st)
         return false;
     }
     s->seen_ns = time_now_ns();
-    c->is_seen = true;
+    c->seen_ns = time_monotonic_ns();
     return true;
 }
 
 static void forget_unseen_copies(struct files *f)
 {
+    int64_t now = time_monotonic_ns();
     for (struct copy *c = TAILQ_FIRST(&f->copies), *next; c; c = next) {
         next = TAILQ_NEXT(c, link);
-        if (!c->is_seen)
+        if (now - c->seen_ns > COPY_KEEP_NS)
             drop_copy(f, c);
-        else
-            c->is_seen = false;
     }
 }
 
@@ -113,17 +113,20 @@ static void forget_unseen_copies(struct files *f)
 
 static void found_followed(struct files *f, struct tail *t, const char *path, const struct stat *st)
 {
+    bool is_unchanged = (uint64_t)st->st_size == t->size && is_same_time(st->st_mtim, t->mtime);
     if (t->stream)
         t->stream->seen_ns = time_now_ns();
     if (strcmp(t->path, path) == 0) {
         t->is_at_path = true;
-        t->checked_ns = time_now_ns();
+        t->path_ns = time_now_ns();
+        if (is_unchanged)
+            t->content_ns = t->path_ns;
         if (t->stream)
-            t->stream->checked_ns = t->checked_ns;
+            t->stream->checked_ns = tail_checked_ns(t);
     } else if (!t->other_path) {
         t->other_path = strdup(path); /* out of memory: taken for rotated until the next scan */
     }
-    if ((uint64_t)st->st_size != t->size || !is_same_time(st->st_mtim, t->mtime))
+    if (!is_unchanged)
         files_wake(f, t);
 }
 
@@ -164,7 +167,7 @@ static int on_file(const char *path, const struct stat *st, void *ctx)
         found_followed(f, t, path, st);
         return 0;
     }
-    if (is_known_copy(f, st)) {
+    if (files_is_known_copy(f, st)) {
         f->n_copies_seen++;
         return 0;
     }
@@ -192,7 +195,7 @@ static void settle_one(struct files *f, struct tail *t)
             free(t->path);
             t->path = other;
             other = NULL;
-            t->checked_ns = time_now_ns();
+            t->path_ns = time_now_ns();
             if (!t->is_moved)
                 count(M_ROTATIONS, 1);
         }
@@ -233,7 +236,7 @@ static int by_mtime(const void *a, const void *b)
 }
 
 /* The newest file followed so far that was first found at this path. */
-static struct tail *newest_of_lane(const struct files *f, const char *lane)
+struct tail *files_newest_of_lane(const struct files *f, const char *lane)
 {
     struct tail *newest = NULL;
     for (struct hash_node *n = hash_find(&f->by_lane, hash_z(lane)); n; n = hash_find_next(n)) {
@@ -256,6 +259,20 @@ static void cannot_open(struct files *f, const char *path, int err)
     }
 }
 
+/* From when on a rotated file of this lane may be one that nobody has seen. */
+static int64_t unseen_since(const struct files *f, const char *lane, const struct tail *older)
+{
+    if (older)
+        return tail_checked_ns(older);
+    const struct stream *s;
+    TAILQ_FOREACH_REVERSE(s, &f->env->registry->streams, stream_list, link)
+    {
+        if (s->kind == STREAM_FILE && s->until == 0 && strcmp(s->path, lane) == 0)
+            return s->checked_ns;
+    }
+    return f->started_ns;
+}
+
 /* The first scan of an input that is told to start at the end: behind the last whole line. */
 static uint64_t end_of_lines(struct files *f, const struct tail *t)
 {
@@ -274,11 +291,33 @@ static void skip_copy(struct files *f, const struct stream *original, const char
         log_info("%s holds what was read from %s; it is not read again", path, original->path);
 }
 
+/* s: the stream that knows the file, or NULL for a new one. known: up to where its content was read elsewhere. */
+static void follow_candidate(struct files *f, const struct candidate *c, int fd, struct stream *s, uint64_t known)
+{
+    struct tail *t, *older = s ? NULL : files_newest_of_lane(f, c->path);
+    bool is_first = !registry_has_source(f->env->registry, c->source->name);
+    int64_t since = unseen_since(f, c->path, older), now = time_now_ns();
+    uint64_t pos = s ? s->spooled : known;
+    if (files_follow(f, c->source, s ? s->path : c->path, c->path, fd, s, pos, TAIL_ACTIVE, &t) < 0)
+        return;
+    t->is_moved = strcmp(t->path, t->lane) != 0;
+    if (s) {
+        s->is_finished = false;
+    } else if (is_first) {
+        if (c->source->from_end)
+            t->pos = t->scanned = end_of_lines(f, t);
+    } else { /* others may have come and gone since we last looked; t is followed by now, and not taken for one of them */
+        older = files_fill_gap(f, c->source, c->path, since, older);
+        t->gap_ns = now;
+    }
+    files_wait_for(t, older);
+    files_wake_now(f, older ? older : t);
+}
+
 static void open_candidate(struct files *f, const struct candidate *c)
 {
     struct stat st;
     struct stream *s = NULL;
-    struct tail *t;
     if (files_find(f, c->dev, c->ino))
         return; /* matched twice */
     if (f->n_tails >= (size_t)f->env->cfg->files_max) {
@@ -305,20 +344,7 @@ static void open_candidate(struct files *f, const struct candidate *c)
         close(fd);
         return;
     }
-    bool is_first = !registry_has_source(f->env->registry, c->source->name);
-    struct tail *older = s ? NULL : newest_of_lane(f, c->path);
-    if (!s && !is_first) /* files may have come and gone since we last looked */
-        older = files_fill_gap(f, c->source, c->path, older ? older->checked_ns : f->started_ns, older);
-    if (s)
-        s->is_finished = false;
-    uint64_t pos = s ? s->spooled : known;
-    if (files_follow(f, c->source, s ? s->path : c->path, c->path, fd, s, pos, TAIL_ACTIVE, &t) < 0)
-        return;
-    t->is_moved = strcmp(t->path, t->lane) != 0;
-    if (!s && c->source->from_end && is_first)
-        t->pos = t->scanned = end_of_lines(f, t);
-    files_wait_for(t, older);
-    files_wake_now(f, older ? older : t);
+    follow_candidate(f, c, fd, s, known);
 }
 
 static void open_candidates(struct files *f)

@@ -37,6 +37,15 @@ static bool is_hidden(enum tail_state state)
     return state == TAIL_COPY || state == TAIL_HOLE;
 }
 
+/* The last save may have been made before the spool's last batches: then the guard for our position is made now. */
+static void adopt(struct tail *t, struct stream *s)
+{
+    struct guard g;
+    s->reader = t;
+    if (t->pos > s->ident.guards[0].pos && guard_make(t->fd, t->pos, &g) == 0)
+        identity_advance(&s->ident, &g, time_now_ns());
+}
+
 int files_follow(struct files *f, const struct file_source *source, const char *lane, const char *path, int fd,
                  struct stream *stream, uint64_t pos, enum tail_state state, struct tail **ret)
 {
@@ -67,9 +76,12 @@ int files_follow(struct files *f, const struct file_source *source, const char *
     t->pos = t->scanned = pos;
     t->limit = stream && stream->until > 0 ? stream->until : state == TAIL_COPY ? t->size : UINT64_MAX;
     t->grown_ns = time_monotonic_ns();
-    t->checked_ns = stream ? stream->checked_ns : time_now_ns();
+    t->path_ns = t->content_ns = stream ? stream->checked_ns
+                                 : state == TAIL_ROTATED
+                                     ? (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec
+                                     : time_now_ns(); /* what came after a rotated file is younger */
     if (stream)
-        stream->reader = t;
+        adopt(t, stream);
     TAILQ_INSERT_TAIL(&f->tails, t, link);
     hash_put(&f->by_lane, &t->by_lane, hash_z(lane));
     if (!is_hidden(state))
@@ -149,6 +161,12 @@ void files_finish(struct files *f, struct tail *t)
     files_drop(f, t);
 }
 
+/* Not the file that is being written to: it has been renamed, or a newer one waits for it. */
+static bool is_past(const struct tail *t)
+{
+    return t->state != TAIL_ACTIVE || t->is_moved || t->n_waiting > 0;
+}
+
 /* --- queues --- */
 
 void files_schedule(struct files *f)
@@ -214,6 +232,20 @@ static uint64_t skip_hole(struct files *f, const struct tail *t)
     return zeros < n ? pos + (uint64_t)zeros : pos;
 }
 
+/* Between the moment a file was met (empty, or behind others) and its first byte being read, it may have been rotated, and
+ * what we see now is its successor's content. */
+static bool has_gap(struct files *f, struct tail *t)
+{
+    int64_t now = time_now_ns();
+    struct tail *older = t->gap_ns ? files_fill_gap(f, t->source, t->lane, t->gap_ns, NULL) : NULL;
+    if (!older)
+        return false;
+    t->gap_ns = now;
+    files_wait_for(t, older);
+    unqueue(f, t);
+    return true;
+}
+
 /* The file has its first byte: from now on it has a stream. */
 static int begin_stream(struct files *f, struct tail *t)
 {
@@ -228,7 +260,7 @@ static int begin_stream(struct files *f, struct tail *t)
     s->ident.dev = t->dev;
     s->ident.ino = t->ino;
     s->ident.fp = fp;
-    s->checked_ns = t->checked_ns;
+    s->checked_ns = tail_checked_ns(t);
     s->size = t->size;
     s->reader = t;
     t->stream = s;
@@ -248,7 +280,7 @@ static int begin_streams(struct files *f)
         if (t->stream)
             continue;
         tail_has_grown(t);
-        int r = t->size > 0 ? begin_stream(f, t) : 0;
+        int r = t->size > 0 && !has_gap(f, t) ? begin_stream(f, t) : 0;
         if (r < 0) {
             log_error("cannot begin to follow %s: %s", t->path, strerror(-r));
             count(M_READ_ERRORS, 1);
@@ -271,7 +303,7 @@ static int begin_streams(struct files *f)
 static void after_idle(struct files *f, struct tail *t)
 {
     int64_t rest = time_monotonic_ns() - t->grown_ns;
-    bool is_old = t->state != TAIL_ACTIVE || t->is_moved;
+    bool is_old = is_past(t);
     t->pending_ns = 0;
     if (is_old && t->stream && !tail_is_drained(t) && (is_hidden(t->state) || rest >= f->tuning.grace_ns)) {
         enum tail_result r = tail_flush(t, f->env->sink, f->buffer, time_now_ns());
@@ -283,7 +315,7 @@ static void after_idle(struct files *f, struct tail *t)
             return;
     }
     if (is_old && tail_is_drained(t)) {
-        if (t->stream && !t->is_moved)
+        if (t->stream && t->state != TAIL_ACTIVE)
             t->stream->is_rotated = true;
         if (is_hidden(t->state) || (t->state == TAIL_DELETED && rest >= f->tuning.grace_ns) ||
             (t->state == TAIL_ROTATED && rest >= f->tuning.keep_rotated_ns)) {
@@ -304,7 +336,7 @@ static void on_read_error(struct files *f, struct tail *t)
         log_error("cannot read %s: %s", t->path, strerror(errno));
     t->has_said_error = true;
     t->pending_ns = 0;
-    if (t->state != TAIL_ACTIVE)
+    if (is_past(t))
         files_release(f, t); /* the newer files need not suffer */
 }
 
@@ -400,7 +432,7 @@ static void look_at_old(struct files *f)
     struct tail *t;
     TAILQ_FOREACH(t, &f->tails, link)
     {
-        if ((t->state != TAIL_ACTIVE || t->is_moved) && t->queued == QUEUE_NONE)
+        if (is_past(t) && t->queued == QUEUE_NONE)
             files_wake(f, t);
     }
 }

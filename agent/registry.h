@@ -43,7 +43,7 @@ struct stream {
     uint64_t spooled; /* everything before it is in the spool or acked; reading goes on from here */
     uint64_t until;   /* reading stops here; 0: no limit. A hole that a damaged spool left is such a stream */
     uint64_t size;    /* the file's size when last looked at */
-    int64_t created_ns, checked_ns, seen_ns; /* checked: last found at its path; seen: last found anywhere */
+    int64_t created_ns, checked_ns, seen_ns; /* checked: last found at its path and uncut; seen: found anywhere */
     void *reader;                            /* whoever reads it now; not stored */
 };
 

@@ -32,6 +32,7 @@ static int look(struct tail *t)
     if (size != t->size)
         t->grown_ns = time_monotonic_ns();
     t->size = size;
+    t->seen_mtime = st.st_mtim;
     return 0;
 }
 
@@ -41,7 +42,7 @@ bool tail_has_grown(struct tail *t)
 }
 
 /* Is what lies before our position still there? Makes the fingerprint longer while the file is short. */
-static bool is_same_log(struct tail *t, struct sink *sink)
+static bool is_same_log(struct tail *t, struct sink *sink, int64_t now_ns)
 {
     struct identity *id = &t->stream->ident;
     int r = fingerprint_extend(&id->fp, t->fd, t->size);
@@ -52,6 +53,9 @@ static bool is_same_log(struct tail *t, struct sink *sink)
     if (id->guards[0].pos > 0 && id->guards[0].pos <= t->pos && !guard_matches(&id->guards[0], t->fd, t->size))
         return false;
     t->stream->size = MAX(t->stream->size, MIN(t->size, t->limit));
+    t->mtime = t->seen_mtime;
+    t->content_ns = now_ns;
+    t->stream->checked_ns = tail_checked_ns(t);
     return true;
 }
 
@@ -59,7 +63,7 @@ static enum tail_result put(struct tail *t, struct sink *sink, uint64_t end, uin
                             struct str raw, int64_t now_ns)
 {
     struct guard g;
-    if (guard_make(t->fd, end, &g) < 0 || !is_same_log(t, sink))
+    if (guard_make(t->fd, end, &g) < 0 || !is_same_log(t, sink, now_ns))
         return TAIL_REPLACED;
     struct sink_piece piece = {
         .stream = t->stream,
@@ -177,15 +181,11 @@ static enum tail_result read_lines(struct tail *t, struct sink *sink, uint8_t *b
 }
 
 /* Written over with exactly as many bytes as we have read? Only asked when the file was modified. */
-static enum tail_result check_idle(struct tail *t, struct sink *sink)
+static enum tail_result check_idle(struct tail *t, struct sink *sink, int64_t now_ns)
 {
-    struct stat st;
-    if (fstat(t->fd, &st) < 0)
-        return TAIL_ERROR;
-    if (st.st_mtim.tv_sec == t->mtime.tv_sec && st.st_mtim.tv_nsec == t->mtime.tv_nsec)
+    if (t->seen_mtime.tv_sec == t->mtime.tv_sec && t->seen_mtime.tv_nsec == t->mtime.tv_nsec)
         return TAIL_IDLE;
-    t->mtime = st.st_mtim;
-    return is_same_log(t, sink) ? TAIL_IDLE : TAIL_REPLACED;
+    return is_same_log(t, sink, now_ns) ? TAIL_IDLE : TAIL_REPLACED;
 }
 
 enum tail_result tail_read(struct tail *t, struct sink *sink, uint8_t *buffer, int64_t now_ns)
@@ -198,7 +198,7 @@ enum tail_result tail_read(struct tail *t, struct sink *sink, uint8_t *buffer, i
         t->scanned = t->pos; /* only an unfinished line was taken back */
     uint64_t end = MIN(t->size, t->limit);
     if (end == MAX(t->pos, t->scanned))
-        return check_idle(t, sink);
+        return check_idle(t, sink, now_ns);
     if (sink_is_full(sink))
         return TAIL_BLOCKED;
     if (t->scanned > t->pos) {

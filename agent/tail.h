@@ -40,16 +40,18 @@ struct tail {
     uint64_t pos;     /* everything before it is in the spool */
     uint64_t scanned; /* no newline in [pos, scanned) */
     uint64_t size;
-    uint64_t limit;         /* read no further; UINT64_MAX: no limit */
-    int64_t pending_ns;     /* since when something waits to be read (real time); 0: nothing does */
-    int64_t grown_ns;       /* when it last grew (monotonic) */
-    int64_t checked_ns;     /* when it was last found at its path (real time) */
-    struct timespec mtime;  /* when its content was last compared */
-    struct tail *waits_for; /* an older file of the lane that must be read first */
-    size_t n_waiting;       /* how many wait for this one */
-    bool is_at_path;        /* of the scan under way */
-    bool is_moved;          /* found under another matching name than the first: it was rotated */
-    bool was_cut;           /* begins anew after a cut: zero bytes before its first line are a hole, not content */
+    uint64_t limit;     /* read no further; UINT64_MAX: no limit */
+    int64_t pending_ns; /* since when something waits to be read (real time); 0: nothing does */
+    int64_t grown_ns;   /* when it last grew (monotonic) */
+    int64_t path_ns;    /* when it was last found at its path, */
+    int64_t content_ns; /* and its content to go on from what was read (real time) */
+    int64_t gap_ns;     /* before its first byte: up to here no unseen file lies before it; 0: does not matter */
+    struct timespec mtime, seen_mtime; /* when its content was last compared; of the last look */
+    struct tail *waits_for;            /* an older file of the lane that must be read first */
+    size_t n_waiting;                  /* how many wait for this one */
+    bool is_at_path;                   /* of the scan under way */
+    bool is_moved;                     /* found under another matching name than the first: it was rotated */
+    bool was_cut; /* begins anew after a cut: zero bytes before its first line are a hole, not content */
     bool has_said_error;
 };
 
@@ -74,6 +76,12 @@ enum tail_result tail_flush(struct tail *t, struct sink *sink, uint8_t *buffer, 
 
 /* Looks at the size; true when there is something to read. */
 bool tail_has_grown(struct tail *t);
+
+/* Up to this moment it was at its path and had never been cut: an unseen rotated file must be younger. */
+static inline int64_t tail_checked_ns(const struct tail *t)
+{
+    return MIN(t->path_ns, t->content_ns);
+}
 
 static inline bool tail_is_drained(const struct tail *t) /* as of the last read */
 {

@@ -128,7 +128,7 @@ static inline void agent_start(struct agent_env *a, const struct input *kind, co
     a->kind = kind;
     assert_int_equal(kind->open(&a->input, &a->instance, &diag), 0);
     if (kind == &in_files) {
-        struct files_tuning quick = {50 * NS_PER_MS, 5 * NS_PER_MS, 150 * NS_PER_MS, 400 * NS_PER_MS};
+        struct files_tuning quick = {50 * NS_PER_MS, 5 * NS_PER_MS, 150 * NS_PER_MS, 5 * NS_PER_S};
         files_tune(a->instance, &quick);
     }
 }

@@ -143,6 +143,81 @@ static void rotated_twice_between_two_looks(void **state)
     agent_stop(a);
 }
 
+static void cut_twice_between_two_looks(void **state)
+{
+    struct agent_env *a = *state;
+    struct buf want CLEANUP(buf_clear) = BUF_INIT(MIB), all CLEANUP(buf_clear) = BUF_INIT(MIB);
+    start(a, "a.log*", "");
+    append(a, "a.log", HEAD("first"));
+    buf_append_z(&want, HEAD("first"));
+    expect(a, "a.log", HEAD("first"));
+    for (int round = 0; round < 3; round++) { /* at once; with the copies followed before the cut is noticed; killed */
+        char copy[2][32], text[2][512];
+        snprintf(copy[0], sizeof(copy[0]), "a.log.%d", 2 * round + 1);
+        snprintf(copy[1], sizeof(copy[1]), "a.log.%d", 2 * round + 2);
+        snprintf(text[0], sizeof(text[0]), "round %d, never at its place %s", round, HEAD("."));
+        snprintf(text[1], sizeof(text[1]), "round %d, next %s", round, HEAD("."));
+        append(a, "a.log", "end\n");
+        copy_in(a, "a.log", copy[0]);
+        truncate_in(a, "a.log");
+        append(a, "a.log", text[0]);
+        usleep(20000); /* file times come from a coarse clock */
+        copy_in(a, "a.log", copy[1]);
+        truncate_in(a, "a.log");
+        if (round == 1)
+            files_scan_now(a->instance);
+        append(a, "a.log", text[1]);
+        buf_printf(&want, "end\n%s%s", text[0], text[1]);
+        agent_run(a, round == 2 ? 0 : 100);
+        agent_collect(a);
+        if (round == 2) {
+            agent_kill(a);
+            start(a, "a.log*", "");
+        }
+    }
+    agent_run(a, 300);
+    agent_collect(a);
+    for (size_t i = 0; i < a->n_got; i++)
+        buf_append(&all, a->got[i].text.data, a->got[i].text.len);
+    buf_append(&all, "", 1);
+    buf_append(&want, "", 1);
+    assert_string_equal((char *)all.data, (char *)want.data);
+    agent_stop(a);
+}
+
+static void killed_again_and_again_while_catching_up(void **state)
+{
+    struct agent_env *a = *state;
+    struct buf want CLEANUP(buf_clear) = BUF_INIT(MIB);
+    start(a, "a.log", "");
+    append(a, "a.log", HEAD("file 0"));
+    buf_append_z(&want, HEAD("file 0"));
+    expect(a, "a.log", HEAD("file 0"));
+    agent_stop(a);
+    for (int i = 1; i <= 12; i++) {
+        char old[32], text[512];
+        snprintf(old, sizeof(old), "a.log.%d", i);
+        rename_in(a, "a.log", old);
+        snprintf(text, sizeof(text), "file %d %s", i, HEAD("while nobody looked"));
+        append(a, "a.log", text);
+        buf_append_z(&want, text);
+        usleep(20000);
+    }
+    usleep(1100000); /* beyond the slack that is given to file times */
+    for (int i = 0; i < 40; i++) {
+        start(a, "a.log", "");
+        agent_run(a, i % 7);
+        if (i % 3 == 0)
+            agent_collect(a);
+        if (i % 5 == 4)
+            assert_int_equal(registry_save(a->registry, false), 0);
+        agent_kill(a);
+    }
+    start(a, "a.log", "");
+    expect_bytes(a, "a.log", want.data, want.len);
+    agent_stop(a);
+}
+
 static void removed_with_unread_data(void **state)
 {
     struct agent_env *a = *state;
@@ -627,6 +702,8 @@ int main(void)
         T(rotated_names_that_match_too_are_not_read_twice),
         T(an_unfinished_last_line_of_a_rotated_file),
         T(rotated_twice_between_two_looks),
+        T(cut_twice_between_two_looks),
+        T(killed_again_and_again_while_catching_up),
         T(removed_with_unread_data),
         T(inode_reuse),
         T(copytruncate_recovers_the_rest_from_the_copy),
