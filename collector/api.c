@@ -11,10 +11,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/queue.h>
 #include <sys/socket.h>

@@ -68,6 +68,7 @@ static inline int fixture_open(void **state)
     struct diag diag = {0};
     *f = (struct fixture){.dir = "/tmp/vonggac-api-XXXXXX"};
     log_init("test_api", LOG_LEVEL_ERROR);
+    signal(SIGPIPE, SIG_IGN); /* as the collector does */
     if (sodium_init() < 0 || !mkdtemp(f->dir) || write_config(f, path, sizeof(path)) < 0 ||
         collector_config_load(path, &f->c.config, NULL) < 0 || collector_init(&f->c) < 0 ||
         file_mkdirs(f->c.config.archive_dir, 0700) < 0 || content_load(&f->c.config, &f->c.content, &diag) < 0) {

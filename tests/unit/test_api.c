@@ -276,6 +276,45 @@ static void a_flood_of_sign_ins_leaves_the_others_alone(void **state)
     assert_int_equal(number(f, "SELECT count(*) FROM sessions"), 8); /* the most a user may have */
 }
 
+/* Sends a request and leaves, at once or a little later, without waiting for the answer. */
+static void leave(struct fixture *f, const char *request, useconds_t after_us)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", f->c.config.api.socket);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+    usleep(after_us);
+    close(fd);
+}
+
+static void clients_that_leave_early(void **state)
+{
+    struct fixture *f = *state;
+    add_user(f, "lan", false);
+    add_alerts(f, 300, T0);
+    struct client cl = login(f, "lan");
+    static const char *const paths[] = {"/api/alerts?limit=500&q=nothing", "/api/alerts/alert-00001/events",
+                                        "/api/stream?after=1", "/api/rules"};
+    char request[1024];
+    for (useconds_t wait = 0; wait < 60; wait += 3) {
+        snprintf(request, sizeof(request),
+                 "POST /api/login HTTP/1.1\r\nHost: a\r\nX-Real-IP: 198.51.100.%u\r\nContent-Type: application/json\r\n"
+                 "Content-Length: 44\r\n\r\n{\"user\":\"lan\",\"password\":\"" PASSWORD "\"}",
+                 wait);
+        leave(f, request, wait * 1000);
+        for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+            snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\nCookie: %s\r\n\r\n", paths[i], cl.cookie);
+            leave(f, request, wait * 100);
+        }
+    }
+    expect(&cl, "/api/me", NULL, 200, NULL);
+    int64_t until = time_monotonic_ns() + 10 * NS_PER_S;
+    while (stat_get(STAT_API_STREAMS) > 0 && time_monotonic_ns() < until)
+        usleep(10000);
+    assert_int_equal(stat_get(STAT_API_STREAMS), 0);
+}
+
 /* --- the rest --- */
 
 static void agents_rules_and_status(void **state)
@@ -350,6 +389,7 @@ int main(void)
         TEST(the_first_password_must_be_changed),
         TEST(sessions_end_by_disuse_but_not_by_background),
         TEST(a_flood_of_sign_ins_leaves_the_others_alone),
+        TEST(clients_that_leave_early),
         TEST(agents_rules_and_status),
         TEST(the_socket_is_not_taken_from_another),
     };
