@@ -105,7 +105,7 @@ static void gone(struct peer *p, int err)
 {
     char why[256] = "";
     if (err == -EPROTO)
-        tls_error(why, sizeof(why));
+        tls_handshake_error(p->ssl, why, sizeof(why));
     else if (err < 0)
         snprintf(why, sizeof(why), "%s", strerror(-err));
     ERR_clear_error();

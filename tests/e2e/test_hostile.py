@@ -154,6 +154,30 @@ def test_idle_strangers_do_not_shut_out_agents(make_bed):
         s.close()
 
 
+def test_a_failed_write_ends_the_program_and_loses_nothing(make_bed):
+    """Nothing is acknowledged behind a write that failed, and whoever looks after the program starts it again."""
+    bed = make_bed(rules=[RULES])
+    sound = bed.collector.argv
+    bed.collector.argv = ["sh", "-c", 'trap "" XFSZ; ulimit -f 4096; exec "$@"', "sh", *sound]  # no file over 2 MiB
+    bed.start()
+    agent = follow(bed)
+    chance = random.Random(3)
+    log = bed.dir / "logs" / "auth.log"
+    with open(log, "wb") as f:
+        f.write(root_login(1))
+        f.writelines(chance.randbytes(300).hex().encode() + b"\n" for _ in range(20000))
+        f.write(root_login(2))
+    assert bed.collector.wait() == 1
+    assert "cannot write the archive" in bed.collector.text()
+    bed.collector.argv = sound
+    bed.start()
+    wait_alerts(bed, 2)
+    assert bed.export_raw() == log.read_bytes()
+    bed.vonggac("archive", "verify")
+    agent.stop()
+    bed.collector.stop()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     folder = tmp_path / "small"

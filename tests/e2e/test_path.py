@@ -84,6 +84,23 @@ def test_a_silent_agent_and_its_return_are_events(make_bed):
     wait_until("the return is noticed", lambda: b"agent_back" in bed.export_raw(), every_s=0.5)
 
 
+def test_a_silent_source_of_a_living_agent_is_an_event(make_bed):
+    bed = make_bed(options="silence: {agent_after: 1m, source_after: 3s}\n").start()
+    files = [f"{{name: {name}, paths: ['{bed.dir}/logs/{name}.log']}}" for name in ("auth", "nginx")]
+    agent = bed.agent(files=files)
+    agent.enroll()
+    agent.start()
+    (bed.dir / "logs" / "auth.log").write_text(failed("203.0.113.1"))
+    bed.wait_detected(1)
+    wait_until("silence is noticed", lambda: b"source_silent" in bed.export_raw(), every_s=0.5)
+    assert b'"vonggac.source.name":"auth"' in bed.export_raw() and b"agent_silent" not in bed.export_raw()
+    wait_until("it is an alert", lambda: bed.query("SELECT 1 FROM alerts WHERE rule_title LIKE '%silent%' AND agent = ?",
+                                                   agent.id))
+    with open(bed.dir / "logs" / "auth.log", "a") as f:
+        f.write(failed("203.0.113.1"))
+    wait_until("the return is noticed", lambda: b"source_back" in bed.export_raw(), every_s=0.5)
+
+
 def test_what_people_do_is_in_the_audit_trail(make_bed):
     bed = make_bed(rules=RULES).start()
     agent = start(bed)
