@@ -93,6 +93,7 @@ void files_finish(struct files *f, struct tail *t);          /* its stream is fi
 void files_scan(struct files *f);
 struct tail *files_newest_of_lane(const struct files *f, const char *lane); /* NULL: none is followed */
 bool files_warn_once(struct files *f, const char *path);                    /* true the first time */
+void files_skip_copy(struct files *f, const struct stream *original, const char *path, const struct stat *st);
 bool files_is_known_copy(struct files *f, const struct stat *st);
 int files_add_copy(struct files *f, const struct stream *s, const struct stat *st);
 

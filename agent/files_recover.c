@@ -43,32 +43,51 @@ struct stream *files_stream_of(struct files *f, int fd, const struct stat *st)
     struct stream *s;
     TAILQ_FOREACH(s, &f->env->registry->streams, link)
     {
-        if (s->kind == STREAM_FILE && s->until == 0 && !s->reader && s->ident.ino == (uint64_t)st->st_ino &&
-            s->ident.dev == (uint64_t)st->st_dev && (uint64_t)st->st_size >= s->spooled &&
-            identity_is_same(&s->ident, fd, (uint64_t)st->st_size))
+        if (s->kind == STREAM_FILE && s->until == 0 && !s->reader && !s->is_removed &&
+            s->ident.ino == (uint64_t)st->st_ino && s->ident.dev == (uint64_t)st->st_dev &&
+            (uint64_t)st->st_size >= s->spooled && identity_is_same(&s->ident, fd, (uint64_t)st->st_size))
             return s;
     }
     return NULL;
 }
 
-/* The original is still followed. Its file is at least as long, and the same at the other's end? 1, 0; -EAGAIN: it was
- * cut a moment ago, and its own turn will find that out. */
+static bool is_intact(const struct tail *t, struct stat *ret)
+{
+    return fstat(t->fd, ret) == 0 && (uint64_t)ret->st_size >= t->pos &&
+           identity_is_same(&t->stream->ident, t->fd, (uint64_t)ret->st_size);
+}
+
+/* The original is still followed. Its file is at least as long, and the same at the other's end? 1, 0; -EAGAIN: it has
+ * just been cut, maybe while we looked, and its own turn will find that out. */
 static int compare_ends(const struct tail *original, int fd, uint64_t size)
 {
     struct guard end;
-    struct stat st;
-    if (fstat(original->fd, &st) < 0 || (uint64_t)st.st_size < original->pos ||
-        !identity_is_same(&original->stream->ident, original->fd, (uint64_t)st.st_size))
+    struct stat before, after;
+    if (!is_intact(original, &before))
         return -EAGAIN;
-    return (uint64_t)st.st_size >= size && guard_make(fd, size, &end) == 0 &&
-           guard_matches(&end, original->fd, (uint64_t)st.st_size);
+    bool same = (uint64_t)before.st_size >= size && guard_make(fd, size, &end) == 0 &&
+                guard_matches(&end, original->fd, (uint64_t)before.st_size);
+    return same ? 1 : is_intact(original, &after) ? 0 : -EAGAIN;
+}
+
+/* So short that it can only be compared with the original's first bytes. As compare_ends. */
+static int compare_heads(const struct tail *original, const struct fingerprint *fp)
+{
+    struct fingerprint head;
+    struct stat st;
+    if (!is_intact(original, &st))
+        return -EAGAIN;
+    return fingerprint_make(original->fd, fp->len, &head) == 0 && memcmp(head.sha256, fp->sha256, 32) == 0;
 }
 
 /* What `s` knows of the file: see files_is_copy. */
-static int compare_with(const struct stream *s, int fd, uint64_t size, uint64_t *ret_known)
+static int compare_with(const struct stream *s, int fd, uint64_t size, const struct fingerprint *fp,
+                        uint64_t *ret_known)
 {
     const struct tail *t = s->reader;
     uint64_t known;
+    if (size < s->ident.fp.len)
+        return t && t->state != TAIL_COPY ? compare_heads(t, fp) : 0;
     enum copy_match m = identity_is_copy(&s->ident, fd, size, &known);
     if (m == COPY_NO)
         return 0;
@@ -95,7 +114,7 @@ int files_is_copy(struct files *f, int fd, const struct stat *st, struct stream 
         if (s->kind != STREAM_FILE || s->until > 0 || s->ident.fp.len < FINGERPRINT_COPY ||
             (s->ident.fp.len == fp.len && memcmp(s->ident.fp.sha256, fp.sha256, sizeof(fp.sha256)) != 0))
             continue;
-        int r = compare_with(s, fd, size, ret_known);
+        int r = compare_with(s, fd, size, &fp, ret_known);
         *ret = s;
         if (r != 0)
             return r;

@@ -282,7 +282,7 @@ static uint64_t end_of_lines(struct files *f, const struct tail *t)
     return nl ? from + (uint64_t)(nl - f->buffer) + 1 : from > 0 ? t->size : 0;
 }
 
-static void skip_copy(struct files *f, const struct stream *original, const char *path, const struct stat *st)
+void files_skip_copy(struct files *f, const struct stream *original, const char *path, const struct stat *st)
 {
     if (files_add_copy(f, original, st) < 0)
         return;
@@ -340,7 +340,7 @@ static void open_candidate(struct files *f, const struct candidate *c)
     int copy = st.st_size > 0 && !s ? files_is_copy(f, fd, &st, &original, &known) : 0;
     if (copy != 0) {
         if (copy > 0)
-            skip_copy(f, original, c->path, &st);
+            files_skip_copy(f, original, c->path, &st);
         close(fd);
         return;
     }

@@ -74,6 +74,7 @@ int files_follow(struct files *f, const struct file_source *source, const char *
     t->ino = (uint64_t)st.st_ino;
     t->size = (uint64_t)st.st_size;
     t->pos = t->scanned = pos;
+    t->was_empty = st.st_size == 0;
     t->limit = stream && stream->until > 0 ? stream->until : state == TAIL_COPY ? t->size : UINT64_MAX;
     t->grown_ns = time_monotonic_ns();
     t->path_ns = t->content_ns = stream ? stream->checked_ns
@@ -156,6 +157,7 @@ void files_finish(struct files *f, struct tail *t)
 {
     if (t->stream) {
         t->stream->is_finished = t->stream->is_rotated = true;
+        t->stream->is_removed = t->state == TAIL_DELETED;
         f->env->registry->is_dirty = true;
     }
     files_drop(f, t);
@@ -246,6 +248,29 @@ static bool has_gap(struct files *f, struct tail *t)
     return true;
 }
 
+/* A file that was empty when it was met may be a copy being written. 1: it was, and t is gone; 0: its stream may begin,
+ * behind what is known; -EAGAIN: look again a little later. */
+static int is_copy(struct files *f, struct tail *t)
+{
+    struct stat st;
+    struct stream *original;
+    uint64_t known;
+    if (!t->was_empty || t->was_cut || fstat(t->fd, &st) < 0)
+        return 0;
+    int r = files_is_copy(f, t->fd, &st, &original, &known);
+    if (r == 0)
+        t->pos = t->scanned = known;
+    if (r == -EAGAIN) {
+        unqueue(f, t);
+        enqueue(f, t, QUEUE_LINGER);
+    }
+    if (r > 0) {
+        files_skip_copy(f, original, t->path, &st);
+        files_drop(f, t);
+    }
+    return r;
+}
+
 /* The file has its first byte: from now on it has a stream. */
 static int begin_stream(struct files *f, struct tail *t)
 {
@@ -280,13 +305,15 @@ static int begin_streams(struct files *f)
         if (t->stream)
             continue;
         tail_has_grown(t);
-        int r = t->size > 0 && !has_gap(f, t) ? begin_stream(f, t) : 0;
+        if (t->size == 0 || has_gap(f, t) || is_copy(f, t) != 0)
+            continue;
+        int r = begin_stream(f, t);
         if (r < 0) {
             log_error("cannot begin to follow %s: %s", t->path, strerror(-r));
             count(M_READ_ERRORS, 1);
             unqueue(f, t); /* the next scan tries again */
         }
-        left--;
+        left--; /* of one save */
     }
     if (f->env->registry->n_not_durable == 0)
         return 0;

@@ -36,6 +36,7 @@ struct stream {
     enum stream_kind kind;
     bool is_finished; /* read to its end, and nothing more is expected */
     bool is_rotated;  /* no longer at its path, and was at its end: its absence later means nothing */
+    bool is_removed;  /* we saw its inode die: a file with the same one is another, even with equal content */
     bool is_durable;  /* in the file on disk */
     char *source, *path, *cursor;
     struct identity ident;

@@ -13,7 +13,7 @@
 #define HEADING      "vonggac-agent-positions 1\n"
 #define BOOT_UNKNOWN "unknown"
 
-enum { FLAG_FINISHED = 1, FLAG_ROTATED = 2 };
+enum { FLAG_FINISHED = 1, FLAG_ROTATED = 2, FLAG_REMOVED = 4, FLAGS_ALL = 7 };
 
 static void boot_id(char ret[static 64])
 {
@@ -69,7 +69,8 @@ static int print_stream(struct buf *out, const struct stream *s)
 {
     char id[ID_TEXT_LEN];
     id_format(s->id, id);
-    unsigned flags = (s->is_finished ? FLAG_FINISHED : 0u) | (s->is_rotated ? FLAG_ROTATED : 0u);
+    unsigned flags = (s->is_finished ? FLAG_FINISHED : 0u) | (s->is_rotated ? FLAG_ROTATED : 0u) |
+                     (s->is_removed ? FLAG_REMOVED : 0u);
     int r = buf_printf(out, "stream %s %c %u %llu %llu %u ", id, (char)s->kind, flags, (unsigned long long)s->ident.dev,
                        (unsigned long long)s->ident.ino, s->ident.fp.len);
     if (r == 0)
@@ -242,7 +243,7 @@ static int parse_stream(struct registry *reg, struct fields *f)
     if (id_parse(field(f), id) < 0)
         return -EBADMSG;
     struct str kind = field(f);
-    uint64_t flags = field_u64(f, FLAG_FINISHED | FLAG_ROTATED);
+    uint64_t flags = field_u64(f, FLAGS_ALL);
     got.ident.dev = field_u64(f, UINT64_MAX);
     got.ident.ino = field_u64(f, UINT64_MAX);
     field_fingerprint(f, &got.ident.fp);
@@ -268,6 +269,7 @@ static int parse_stream(struct registry *reg, struct fields *f)
     hash_put(&reg->by_id, &s->by_id, get_u64(s->id));
     s->is_finished = flags & FLAG_FINISHED;
     s->is_rotated = flags & FLAG_ROTATED;
+    s->is_removed = flags & FLAG_REMOVED;
     s->is_durable = true;
     reg->n_not_durable--;
     s->ident = got.ident;

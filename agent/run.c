@@ -51,7 +51,7 @@ struct agent {
     int64_t saved_ns, save_cost_ns; /* monotonic */
     uint64_t seq_a_second_ago;
     unsigned seconds;
-    bool was_full, has_said_save_error;
+    bool has_said_save_error;
 };
 
 const struct input *const *inputs_all(size_t *ret_n)
@@ -107,19 +107,16 @@ static void sync_spool(struct agent *a)
 
 static void resume_inputs(struct agent *a)
 {
-    bool full = sink_is_full(&a->sink);
-    if (a->was_full && !full)
+    if (sink_may_resume(&a->sink))
         for (size_t i = 0; i < ARRAY_LEN(inputs); i++)
             if (a->instances[i])
                 inputs[i]->resume(a->instances[i]);
-    a->was_full = full;
 }
 
 static void on_acked(void *ctx)
 {
     struct agent *a = ctx;
     if (a->sink.is_full) {
-        a->was_full = true;
         save_if_due(a);
         resume_inputs(a);
     }

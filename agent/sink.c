@@ -30,6 +30,7 @@ void sink_clear(struct sink *s)
 static void say_full(struct sink *s, int err)
 {
     s->retry_ns = time_monotonic_ns() + DISK_RETRY_NS;
+    s->is_awaited = true;
     bool disk = err != -ENOBUFS;
     if (disk)
         count(M_SPOOL_WRITE_ERRORS, 1);
@@ -47,16 +48,28 @@ static void say_full(struct sink *s, int err)
     gauge(M_SPOOL_FULL, 1);
 }
 
-bool sink_is_full(struct sink *s)
+static void say_room(struct sink *s)
 {
-    if (!s->is_full)
-        return false;
-    if (s->is_disk_full ? time_monotonic_ns() < s->retry_ns : !spool_has_room(s->spool, s->resume_room))
-        return true;
-    s->is_full = false;
+    s->is_full = s->is_disk_full = false;
     gauge(M_SPOOL_FULL, 0);
     log_info("the spool takes data again");
-    return false;
+}
+
+bool sink_is_full(struct sink *s)
+{
+    if (s->is_full && s->is_disk_full) /* only the next try can tell */
+        return time_monotonic_ns() < s->retry_ns;
+    if (s->is_full && spool_has_room(s->spool, s->resume_room))
+        say_room(s);
+    return s->is_full;
+}
+
+bool sink_may_resume(struct sink *s)
+{
+    if (!s->is_awaited || sink_is_full(s))
+        return false;
+    s->is_awaited = false;
+    return true;
 }
 
 static int32_t tz_offset(struct sink *s, int64_t now_ns)
@@ -103,8 +116,10 @@ int sink_put(struct sink *s, const struct sink_piece *p)
 {
     if (!p->stream->is_durable || p->end <= p->start || p->start < p->stream->spooled)
         return -EINVAL;
-    if (sink_is_full(s))
+    if (sink_is_full(s)) {
+        s->is_awaited = true;
         return -EAGAIN;
+    }
     if (!spool_has_room(s->spool, BATCH_MAX)) { /* before the work of compressing */
         say_full(s, -ENOBUFS);
         return -EAGAIN;
@@ -116,6 +131,8 @@ int sink_put(struct sink *s, const struct sink_piece *p)
         say_full(s, r);
         return -EAGAIN;
     }
+    if (s->is_full)
+        say_room(s);
     s->registry->next_seq++;
     p->stream->spooled = p->end;
     if (p->cursor)

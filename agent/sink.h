@@ -19,6 +19,7 @@ struct sink {
     struct buf encoded;
     size_t resume_room;         /* bytes */
     bool is_full, is_disk_full; /* the latter: the disk, not our own limit */
+    bool is_awaited;            /* an input was turned away: sink_may_resume */
     int64_t retry_ns;           /* monotonic: when to try the disk again */
     int32_t tz_offset_s;
     int64_t tz_until_ns;
@@ -45,3 +46,6 @@ int sink_put(struct sink *s, const struct sink_piece *piece);
 
 /* True while nothing can be taken; clears itself when there is room again. Cheap. */
 bool sink_is_full(struct sink *s);
+
+/* True once after an input was turned away and there is room again: the owner then resumes the inputs. */
+bool sink_may_resume(struct sink *s);

@@ -51,6 +51,7 @@ struct tail {
     size_t n_waiting;                  /* how many wait for this one */
     bool is_at_path;                   /* of the scan under way */
     bool is_moved;                     /* found under another matching name than the first: it was rotated */
+    bool was_empty;                    /* when it was met: it may be a copy that is being written */
     bool was_cut; /* begins anew after a cut: zero bytes before its first line are a hole, not content */
     bool has_said_error;
 };

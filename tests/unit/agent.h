@@ -222,7 +222,7 @@ static inline void agent_run(struct agent_env *a, int ms)
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
     event_base_loopexit(a->base, &tv);
     event_base_dispatch(a->base);
-    if (!sink_is_full(&a->sink))
+    if (sink_may_resume(&a->sink))
         a->kind->resume(a->instance);
 }
 

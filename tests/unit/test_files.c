@@ -3,6 +3,9 @@
 
 #include "agent/paths.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 /* Long enough to be told from any other file by its first bytes. */
 #define HEAD(mark)                                                                                                     \
     mark " 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\n"     \
@@ -308,6 +311,24 @@ static void copytruncate_while_the_agent_is_down(void **state)
     agent_stop(a);
 }
 
+static void a_copy_met_while_it_is_written(void **state)
+{
+    struct agent_env *a = *state;
+    start(a, "*.log", "");
+    append(a, "a.log", HEAD("first") "more\n");
+    expect(a, "a.log", HEAD("first") "more\n");
+    append(a, "b.log", "");
+    agent_run(a, 100);
+    append(a, "b.log", HEAD("first"));
+    expect(a, "b.log", "");
+    append(a, "b.log", "more\n");
+    truncate_in(a, "a.log");
+    append(a, "a.log", "second\n");
+    expect(a, "a.log", HEAD("first") "more\nsecond\n");
+    expect(a, "b.log", "");
+    agent_stop(a);
+}
+
 static void a_copy_that_goes_on_is_followed_from_there(void **state)
 {
     struct agent_env *a = *state;
@@ -409,18 +430,24 @@ static void rotated_while_the_agent_is_down(void **state)
     agent_stop(a);
 }
 
+/* Lines that are hard to compress. */
+static void fill_random(struct buf *out, size_t len)
+{
+    uint32_t x = 1;
+    while (out->len < len) {
+        x = x * 1664525 + 1013904223;
+        buf_printf(out, "%08x%s", x, out->len % 128 < 8 ? "\n" : "");
+    }
+    buf_append_z(out, "\n");
+}
+
 static void gone_while_the_agent_is_down(void **state)
 {
     struct agent_env *a = *state;
     int64_t lost = metric_of(M_BYTES_LOST), gone = metric_of(M_FILES_GONE);
     a->spool_max = BATCH_MAX + 300 * KIB; /* takes a batch or two, then is full */
     struct buf big CLEANUP(buf_clear) = BUF_INIT(16 * MIB);
-    uint32_t x = 1;
-    while (big.len < 4 * MIB) { /* hard to compress */
-        x = x * 1664525 + 1013904223;
-        buf_printf(&big, "%08x%s", x, big.len % 128 < 8 ? "\n" : "");
-    }
-    buf_append_z(&big, "\n");
+    fill_random(&big, 4 * MIB);
     append_bytes(a, "a.log", big.data, big.len);
     start(a, "a.log", "");
     agent_run(a, 300);
@@ -446,17 +473,37 @@ static void a_full_spool_makes_sources_wait(void **state)
     struct agent_env *a = *state;
     a->spool_max = BATCH_MAX + 300 * KIB;
     struct buf big CLEANUP(buf_clear) = BUF_INIT(16 * MIB);
-    uint32_t x = 7;
-    while (big.len < 4 * MIB) {
-        x = x * 1664525 + 1013904223;
-        buf_printf(&big, "%08x%s", x, big.len % 128 < 8 ? "\n" : "");
-    }
-    buf_append_z(&big, "\n");
+    fill_random(&big, 4 * MIB);
     append_bytes(a, "a.log", big.data, big.len);
     start(a, "a.log", "");
     agent_run(a, 200);
     assert_true(spool_bytes(a->spool) <= a->spool_max);
     expect_bytes(a, "a.log", big.data, big.len); /* the collector is back, everything comes */
+    assert_int_equal(metric_of(M_SPOOL_FULL), 0);
+    agent_stop(a);
+}
+
+static void a_full_disk_makes_sources_wait(void **state)
+{
+    struct agent_env *a = *state;
+    struct rlimit old, small;
+    struct buf big CLEANUP(buf_clear) = BUF_INIT(16 * MIB);
+    fill_random(&big, 2 * MIB);
+    append_bytes(a, "a.log", big.data, big.len);
+    int64_t errors = metric_of(M_SPOOL_WRITE_ERRORS);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){100 * KIB, old.rlim_max}; /* writes fail as on a full disk */
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    start(a, "a.log", "");
+    agent_run(a, 200);
+    agent_run(a, 1200);
+    agent_run(a, 50);
+    assert_true(a->sink.is_disk_full);
+    assert_true(rise(M_SPOOL_WRITE_ERRORS, errors) >= 2); /* it tries again */
+    assert_int_equal(metric_of(M_SPOOL_FULL), 1);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    expect_bytes(a, "a.log", big.data, big.len);
     assert_int_equal(metric_of(M_SPOOL_FULL), 0);
     agent_stop(a);
 }
@@ -708,6 +755,7 @@ int main(void)
         T(inode_reuse),
         T(copytruncate_recovers_the_rest_from_the_copy),
         T(copytruncate_while_the_agent_is_down),
+        T(a_copy_met_while_it_is_written),
         T(a_copy_that_goes_on_is_followed_from_there),
         T(cut_and_written_to_a_larger_size),
         T(same_head_but_other_content),
@@ -715,6 +763,7 @@ int main(void)
         T(rotated_while_the_agent_is_down),
         T(gone_while_the_agent_is_down),
         T(a_full_spool_makes_sources_wait),
+        T(a_full_disk_makes_sources_wait),
         T(kill_and_restart_repeat_nothing),
         T(long_lines_are_cut_and_counted),
         T(a_growing_endless_line_costs_one_pass),

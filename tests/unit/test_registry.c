@@ -40,7 +40,7 @@ static void everything_comes_back(void **state)
     s->ident.guards[1] = (struct guard){.pos = 10, .len = 10, .hash = {9}};
     s->size = 77;
     s->checked_ns = -5;
-    s->is_rotated = true;
+    s->is_rotated = s->is_removed = true;
     registry_acked(r, s, 900, STR("s=1;i=2"));
     assert_int_equal(registry_add_source(r, "app"), 0);
     assert_false(s->is_durable);
@@ -69,7 +69,7 @@ static void everything_comes_back(void **state)
     assert_int_equal(s->ident.guards[1].hash[0], 9);
     assert_int_equal(s->ident.guards[2].pos, 0);
     assert_int_equal(s->ident.fp.sha256[31], 0xab);
-    assert_true(s->is_rotated && s->is_durable && !s->is_finished);
+    assert_true(s->is_rotated && s->is_removed && s->is_durable && !s->is_finished);
     registry_free(r);
 }
 
