@@ -304,8 +304,12 @@ static struct tail *chain_sibling(struct files *f, const struct file_source *sou
         return older;
     if (!t) {
         log_info("%s was rotated before it was seen; reading it", one->path);
-        if (files_follow(f, source, lane, one->path, one->fd, NULL, one->known, TAIL_ROTATED, &t) < 0)
+        int r = files_follow(f, source, lane, one->path, one->fd, NULL, one->known, TAIL_ROTATED, &t);
+        if (r < 0) {
+            log_error("%s cannot be followed: %s; it is not read", one->path, strerror(-r));
+            count(M_FILES_GONE, 1);
             return older;
+        }
     }
     files_wait_for(t, older);
     files_wake_now(f, older ? older : t);
@@ -444,6 +448,8 @@ static int recover_one(struct files *f, struct recovered *rec)
     struct stream *s = rec->stream;
     struct folder folder;
     bool is_hole = s->until > 0;
+    if (f->n_tails >= (size_t)f->env->cfg->files_max)
+        return -EMFILE; /* the scan counts it */
     struct tail *older = is_hole ? NULL : files_newest_of_lane(f, s->path);
     int fd = open_at_path(s);
     if (fd == -EACCES || fd == -EMFILE || fd == -ENFILE)

@@ -19,6 +19,7 @@
 #define CLOCK_TICK    (20 * NS_PER_MS) /* file times may be behind the clock by this much */
 #define RETRY_NS      (1 * NS_PER_S)
 #define FLUSH_BATCHES 1024
+#define ROTATED_SPARE 64 /* rotated files and copies may go over files_max by this many */
 
 /* --- tails --- */
 
@@ -50,6 +51,10 @@ int files_follow(struct files *f, const struct file_source *source, const char *
                  struct stream *stream, uint64_t pos, enum tail_state state, struct tail **ret)
 {
     struct stat st;
+    if (f->n_tails >= (size_t)f->env->cfg->files_max + ROTATED_SPARE) {
+        close(fd);
+        return -EMFILE;
+    }
     struct tail *t = fstat(fd, &st) == 0 ? calloc(1, sizeof(*t)) : NULL;
     if (t) {
         t->lane = strdup(lane);

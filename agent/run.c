@@ -29,12 +29,12 @@
 /* Every input there is. */
 static const struct input *const inputs[] = {&in_files, &in_journal};
 
-#define SEQ_JUMP        (UINT64_C(1) << 20) /* far beyond what a spool that lost its end can have sent */
-#define SAVE_EVERY_NS   (1 * NS_PER_S)
-#define SAVE_FULL_NS    (200 * NS_PER_MS) /* while sources wait for the room that a save gives */
-#define SAVE_SHARE      20                /* saving takes at most 1/20 of the time */
-#define PRUNE_EVERY_S   3600
-#define DESCRIPTORS_MIN 256 /* beyond the followed files */
+#define SEQ_JUMP          (UINT64_C(1) << 20) /* far beyond what a spool that lost its end can have sent */
+#define SAVE_EVERY_NS     (1 * NS_PER_S)
+#define SAVE_FULL_NS      (200 * NS_PER_MS) /* while sources wait for the room that a save gives */
+#define SAVE_SHARE        20                /* saving takes at most 1/20 of the time */
+#define PRUNE_EVERY_S     3600
+#define DESCRIPTORS_SPARE 128 /* beyond the followed files */
 
 struct agent {
     struct agent_config cfg;
@@ -154,18 +154,36 @@ static void on_signal(evutil_socket_t signo, short what, void *ctx)
 
 /* --- start --- */
 
-static void harden(const struct agent_config *cfg)
+/* Rotated files stay open for a while, so more descriptors than followed files are asked for; where they are not to be
+ * had, fewer files are followed, or nothing would be left for the spool and the connection. */
+static void raise_descriptors(struct agent_config *cfg)
 {
-    struct rlimit no_core = {0, 0}, files;
-    umask(077);
-    signal(SIGPIPE, SIG_IGN);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
-        log_warn("cannot give up privileges: %s", strerror(errno));
-    rlim_t want = (rlim_t)cfg->files_max * 2 + DESCRIPTORS_MIN; /* rotated files stay open for a while */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < want) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    rlim_t want = (rlim_t)cfg->files_max * 2 + DESCRIPTORS_SPARE;
+    if (files.rlim_cur < want) {
         files.rlim_cur = MIN(files.rlim_max, want);
         setrlimit(RLIMIT_NOFILE, &files);
+        getrlimit(RLIMIT_NOFILE, &files);
     }
+    if (files.rlim_cur < (rlim_t)cfg->files_max + DESCRIPTORS_SPARE) {
+        cfg->files_max = files.rlim_cur > 2 * DESCRIPTORS_SPARE ? (int64_t)files.rlim_cur - DESCRIPTORS_SPARE
+                                                                : (int64_t)files.rlim_cur / 2;
+        log_warn("the limit of open files (LimitNOFILE) is %llu: at most %lld files are followed",
+                 (unsigned long long)files.rlim_cur, (long long)cfg->files_max);
+    }
+}
+
+static void harden(struct agent_config *cfg)
+{
+    struct rlimit no_core = {0, 0};
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of writing like any other */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
+        log_warn("cannot give up privileges: %s", strerror(errno));
+    raise_descriptors(cfg);
     if (geteuid() == 0)
         log_warn("running as root: not needed; use an ordinary user in the groups adm and systemd-journal");
 }
