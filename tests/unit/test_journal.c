@@ -204,6 +204,50 @@ static void goes_on_by_cursor_and_over_vacuumed_entries(void **state)
     agent_stop(a);
 }
 
+static void a_damaged_spool_is_read_again_from_the_journal(void **state)
+{
+    struct agent_env *a = *state;
+    char path[600];
+    struct stat st;
+    if (is_remote_missing())
+        skip();
+    uint64_t now = (uint64_t)(time_now_ns() / NS_PER_US);
+    start(a, "24h");
+    for (int i = 0; i < 3; i++) { /* a batch each */
+        char name[64];
+        snprintf(name, sizeof(name), "journal/%d.journal", i);
+        if (i == 0)
+            agent_kill(a);
+        export_run(a, name, now - 9000000 + (uint64_t)i * 100000, 10);
+        if (i == 0)
+            start(a, "24h");
+        int64_t end = time_monotonic_ns() + 20 * NS_PER_S;
+        while (a->registry->next_seq < (uint64_t)i + 2 && time_monotonic_ns() < end)
+            agent_run(a, 20);
+        assert_int_equal(a->registry->next_seq, i + 2);
+    }
+    agent_stop(a);
+    snprintf(path, sizeof(path), "%s/state/spool/0000000000000001.spool", a->dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    assert_int_equal(pwrite(fd, "damage", 6, st.st_size / 2), 6);
+    close(fd);
+    start(a, "24h");
+    for (int i = 0; i < 50 && a->n_got < 2; i++) {
+        agent_run(a, 20);
+        agent_collect(a);
+    }
+    assert_int_equal(a->n_got, 2); /* the journal, and its second batch as a stream of its own */
+    assert_int_equal(a->got[0].records, 20);
+    assert_int_equal(a->got[1].records, 10);
+    assert_int_equal(a->got[1].end, 20);
+    assert_non_null(strstr((char *)a->got[1].text.data, "message 0 of journal/1.journal"));
+    a->gaps = 0;
+    export_run(a, "journal/9.journal", now - 1000000, 5); /* and it goes on */
+    wait_for(a, 35);
+    agent_stop(a);
+}
+
 static void the_first_start_reads_back_only_so_far(void **state)
 {
     struct agent_env *a = *state;
@@ -293,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(same_as_journalctl),
         T(goes_on_by_cursor_and_over_vacuumed_entries),
+        T(a_damaged_spool_is_read_again_from_the_journal),
         T(the_first_start_reads_back_only_so_far),
         T(a_missing_journal_is_waited_for),
         cmocka_unit_test(large_entries_are_cut_and_counted),
