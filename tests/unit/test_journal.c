@@ -168,7 +168,7 @@ static void export_run(struct agent_env *a, const char *name, uint64_t from_us, 
 {
     struct buf e CLEANUP(buf_clear) = BUF_INIT(16 * MIB);
     for (int i = 0; i < n; i++) {
-        char message[64];
+        char message[128];
         snprintf(message, sizeof(message), "message %d of %s", i, name);
         entry(&e, from_us + (uint64_t)i * 1000, message);
         buf_append_z(&e, "\n");
