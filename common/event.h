@@ -39,6 +39,7 @@ struct event {
     int64_t ts_ns;       /* @timestamp: when it happened, UTC */
     int64_t created_ns;  /* when the agent read it */
     int64_t ingested_ns; /* when the collector received it */
+    bool is_structured;  /* the record was JSON: what a person reads of it are its fields, `raw` only spells them */
     bool ts_is_guessed;  /* year or zone was missing and filled in, or there was no time at all */
     struct str raw;      /* event.original: the line as it came. Not repeated in `fields`. */
     struct event_ref ref;

@@ -161,16 +161,34 @@ static bool needle_holds(struct matcher *m, const struct needle *p, int first, c
     return false;
 }
 
+/* A keyword in a structured event: any value of any field. */
+static bool keyword_holds(struct matcher *m, const struct needle *p, int *ret_value)
+{
+    for (int i = 0; i < m->ev->n && i < EVENT_FIELDS_MAX; i++) {
+        *ret_value = i;
+        if (needle_match(p, value_at(m, i), &m->env))
+            return true;
+    }
+    return false;
+}
+
 static int leaf_first(const struct matcher *m, const struct leaf *leaf, const name_id *map)
 {
     return first_value(m, leaf->field == F_NONE ? F_EVENT_ORIGINAL : map[leaf->field]);
+}
+
+static bool leaf_holds(struct matcher *m, const struct leaf *leaf, const struct needle *p, int first,
+                       const name_id *map, int *ret_value)
+{
+    return leaf->field == F_NONE && m->ev->is_structured ? keyword_holds(m, p, ret_value)
+                                                         : needle_holds(m, p, first, map, ret_value);
 }
 
 static bool leaf_eval(struct matcher *m, const struct leaf *leaf, const name_id *map)
 {
     int first = leaf_first(m, leaf, map), value;
     for (size_t i = 0; i < leaf->n; i++)
-        if (needle_holds(m, &leaf->needles[i], first, map, &value))
+        if (leaf_holds(m, leaf, &leaf->needles[i], first, map, &value))
             return true;
     return false;
 }
@@ -202,7 +220,7 @@ static void explain_leaf(struct matcher *m, const struct leaf *leaf, const name_
 {
     int first = leaf_first(m, leaf, map), value;
     for (size_t i = 0; i < leaf->n && m->n_matched < MATCHED_MAX; i++) {
-        if (!needle_holds(m, &leaf->needles[i], first, map, &value))
+        if (!leaf_holds(m, leaf, &leaf->needles[i], first, map, &value))
             continue;
         m->matched[m->n_matched++] = (struct matched){
             .field = leaf->field == F_NONE ? F_NONE : map[leaf->field],
@@ -332,10 +350,12 @@ static int on_hit(struct matcher *m, const struct plan *plan)
 static bool source_has(struct matcher *m, const struct source *s)
 {
     for (size_t w = 0; w < s->n_when; w++) {
-        bool holds = false;
-        for (int i = first_value(m, s->when[w].field); i >= 0 && !holds; i = next_value(m, i))
+        int first = first_value(m, s->when[w].field);
+        bool holds = s->is_declared && first < 0;
+        for (int i = first; i >= 0 && !holds; i = next_value(m, i))
             for (size_t k = 0; k < s->when[w].n && !holds; k++)
-                holds = str_eq(value_at(m, i)->text, s->when[w].values[k]);
+                holds = s->is_declared ? str_eq_nocase(value_at(m, i)->text, s->when[w].values[k])
+                                       : str_eq(value_at(m, i)->text, s->when[w].values[k]);
         if (!holds)
             return false;
     }

@@ -128,6 +128,18 @@ int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value)
     return err;
 }
 
+int ruleset_without_mapping(struct ruleset *rs)
+{
+    static const struct str names[] = {{"product", 7}, {"category", 8}, {"service", 7}};
+    if (rs->is_compiled)
+        return -EINVAL;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (names_intern(rs->names, names[i], &rs->declared[i]) < 0)
+            return -ENOMEM;
+    rs->is_without_mapping = true;
+    return 0;
+}
+
 /* ---- adding ---- */
 
 static int keep_entry(struct ruleset *rs, struct rule_entry *e)
@@ -312,24 +324,75 @@ static int source_of(struct ruleset *rs, struct mapping *m, name_id last, struct
     return 0;
 }
 
+static int source_add(struct source *s, const struct rule_entry *e, const name_id *map)
+{
+    if (plan_grow(&s->plans, &s->cap_plans, s->n_plans, sizeof(*s->plans)) < 0)
+        return -ENOMEM;
+    s->plans[s->n_plans++] = (struct plan){e, map};
+    return 0;
+}
+
 static bool attribute_is(struct str of_mapping, const char *of_rule)
 {
     return str_eq(of_mapping, str_of(of_rule));
+}
+
+/* ---- log sources that events declare themselves ---- */
+
+static bool source_declares(const struct ruleset *rs, const struct source *s, const struct rule *r)
+{
+    const char *const values[] = {r->product, r->category, r->service};
+    size_t w = 0;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        bool has = w < s->n_when && s->when[w].field == rs->declared[i];
+        if (has != !!values[i] || (has && !str_eq(s->when[w].values[0], str_of(values[i]))))
+            return false;
+        w += has;
+    }
+    return true;
+}
+
+static int declared_source(struct ruleset *rs, const struct rule *r, const name_id *identity, struct source **ret)
+{
+    for (size_t i = 0; i < rs->n_sources; i++) {
+        *ret = rs->sources[i];
+        if (source_declares(rs, *ret, r))
+            return 0;
+    }
+    const char *const values[] = {r->product, r->category, r->service};
+    struct source *s = arena_alloc(rs->arena, sizeof(*s));
+    struct when *when = arena_array(rs->arena, ARRAY_LEN(values), sizeof(*when));
+    struct str *texts = arena_array(rs->arena, ARRAY_LEN(values), sizeof(*texts));
+    if (!s || !when || !texts || plan_grow(&rs->sources, &rs->cap_sources, rs->n_sources, sizeof(struct source *)) < 0)
+        return -ENOMEM;
+    *s = (struct source){.is_declared = true, .when = when, .map = identity};
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        if (!values[i])
+            continue;
+        texts[i] = str_of(values[i]);
+        when[s->n_when++] = (struct when){rs->declared[i], &texts[i], 1};
+    }
+    *ret = rs->sources[rs->n_sources++] = s;
+    return 0;
 }
 
 static int plan_rule(struct ruleset *rs, struct rule_entry *e, const name_id *identity, name_id last,
                      struct diags *diags)
 {
     bool is_mapped = false;
+    if (rs->is_without_mapping) {
+        struct source *s;
+        int err = declared_source(rs, &e->pub, identity, &s);
+        return err < 0 ? err : source_add(s, e, s->map);
+    }
     for (struct mapping *m = rs->mappings; m; m = m->next) {
         if (!attribute_is(m->product, e->pub.product) || !attribute_is(m->category, e->pub.category) ||
             !attribute_is(m->service, e->pub.service))
             continue;
         struct source *s;
         int err = source_of(rs, m, last, &s);
-        if (err < 0 || plan_grow(&s->plans, &s->cap_plans, s->n_plans, sizeof(*s->plans)) < 0)
+        if (err < 0 || source_add(s, e, e->is_ecs ? identity : s->map) < 0)
             return -ENOMEM;
-        s->plans[s->n_plans++] = (struct plan){e, e->is_ecs ? identity : s->map};
         is_mapped = true;
     }
     e->pub.is_unmapped = !is_mapped;
@@ -358,6 +421,8 @@ static int plan_rules(struct ruleset *rs, struct diags *diags)
             continue;
         e->loaded = rs->n_loaded;
         rs->loaded[rs->n_loaded++] = e;
+        for (const struct leaf *l = e->leaves; l; l = l->next)
+            rs->has_keywords |= l->field == F_NONE;
         if (e->kind == ENTRY_DETECTION && plan_rule(rs, e, identity, last, diags) < 0)
             return -ENOMEM;
     }
@@ -399,6 +464,11 @@ const struct rule *ruleset_find(const struct ruleset *rs, const char *id_or_name
 {
     const struct rule_entry *e = ruleset_entry(rs, str_of(id_or_name));
     return e ? &e->pub : NULL;
+}
+
+bool ruleset_has_keywords(const struct ruleset *rs)
+{
+    return rs->has_keywords;
 }
 
 int64_t ruleset_horizon_ns(const struct ruleset *rs)

@@ -63,6 +63,11 @@ int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value);
 /* One file of rules/mappings: which events belong to a log source, and which ECS field each Sigma field is. */
 int ruleset_add_mapping(struct ruleset *rs, struct str text, const char *file, struct diags *diags);
 
+/* No mappings: fields keep the names that authors gave them, and an event says itself what it is, in its fields product,
+ * category and service. A rule is left aside only when one of these is set on both sides and differs (in more than case).
+ * Before the first ruleset_add. 0 or -ENOMEM; -EINVAL once compiled. */
+int ruleset_without_mapping(struct ruleset *rs);
+
 /* One file: one or more YAML documents, each a detection, correlation or filter. A document that cannot be used is
  * reported with line and column and left out; the others stay. Returns the number of documents left out, or -ENOMEM.
  * -EINVAL once compiled. */
@@ -76,6 +81,9 @@ int ruleset_compile(struct ruleset *rs, struct diags *diags);
 size_t ruleset_count(const struct ruleset *rs);
 const struct rule *ruleset_rule(const struct ruleset *rs, size_t i);
 const struct rule *ruleset_find(const struct ruleset *rs, const char *id_or_name); /* NULL where unknown */
+
+/* Whether any rule looks for words in the whole event: then a reader of events must keep fields that no rule names, too. */
+bool ruleset_has_keywords(const struct ruleset *rs);
 
 /* The longest reach into the past that any correlation's result depends on: how far a collector must read back after a
  * start, in nanoseconds of event time. 0 without correlations. */
