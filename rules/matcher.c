@@ -7,14 +7,12 @@
  */
 #include "rules/matcher.h"
 
-#include "rules/correlate.h"
+#include "rules/hits.h"
 
 #include <errno.h>
 
-#define SCRATCH_MAX  (8 * MIB) /* folded text of one event */
-#define VALUE_RAW    EVENT_FIELDS_MAX
-#define REPEATED_MAX 10000
-#define KEYS_MAX     (1 * MIB) /* group keys of one hit, over all correlations above it */
+#define SCRATCH_MAX (8 * MIB) /* folded text of one event */
+#define VALUE_RAW   EVENT_FIELDS_MAX
 
 struct slot { /* where a field's values start in the event */
     uint32_t epoch;
@@ -25,24 +23,16 @@ struct matcher {
     const struct ruleset *rs;
     struct arena *arena;
     struct match_env env;
-    struct correlator *correlator;
     uint32_t epoch; /* of the event: what slots and values belong to */
-    uint64_t event_number;
     struct slot slots[NAMES_MAX];
     uint16_t next[EVENT_FIELDS_MAX]; /* the next value of the same field, or VALUE_RAW */
     uint32_t value_epoch[EVENT_FIELDS_MAX + 1];
     struct value values[EVENT_FIELDS_MAX + 1];
     uint32_t *tried; /* by loaded rule: the epoch in which it matched */
-    struct buf keys;
-    uint64_t events, matches;
-    /* during matcher_eval */
-    const struct event *ev;
-    match_fn on_match;
-    void *ctx;
-    const struct plan *plan; /* the detection that hit */
+    const struct event *ev; /* during matcher_eval */
+    struct hits hits;
     struct matched matched[MATCHED_MAX];
     size_t n_matched;
-    bool has_matched;
 };
 
 struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
@@ -51,11 +41,9 @@ struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
     if (!m)
         return NULL;
     m->rs = rs;
-    m->keys = BUF_INIT(KEYS_MAX);
     m->arena = arena_new(SCRATCH_MAX);
     m->tried = calloc(rs->n_loaded + 1, sizeof(*m->tried));
-    m->correlator = correlator_new(rs->n_correlations, memory_max);
-    if (!m->arena || !m->tried || !m->correlator || match_env_init(&m->env, m->arena) < 0)
+    if (hits_init(&m->hits, rs, memory_max) < 0 || !m->arena || !m->tried || match_env_init(&m->env, m->arena) < 0)
         return matcher_free(m);
     return m;
 }
@@ -65,8 +53,7 @@ struct matcher *matcher_free(struct matcher *m)
     if (!m)
         return NULL;
     match_env_clear(&m->env);
-    correlator_free(m->correlator);
-    buf_clear(&m->keys);
+    hits_clear(&m->hits);
     arena_free(m->arena);
     free(m->tried);
     free(m);
@@ -116,6 +103,12 @@ static struct value *value_at(struct matcher *m, int i)
     else
         value_of_field(&m->ev->fields[i], v);
     return v;
+}
+
+const struct value *matcher_value(struct matcher *m, name_id field)
+{
+    int i = first_value(m, field);
+    return i < 0 ? NULL : value_at(m, i);
 }
 
 /* ---- leaves and trees ---- */
@@ -243,106 +236,12 @@ static void explain(struct matcher *m, const struct expr *e, const name_id *map)
             explain(m, e->kids[i], map);
 }
 
-static void explain_plan(struct matcher *m)
+const struct matched *matcher_explain(struct matcher *m, const struct plan *plan, size_t *ret_n)
 {
-    if (m->has_matched)
-        return;
-    m->has_matched = true;
     m->n_matched = 0;
-    explain(m, m->plan->entry->expr, m->plan->map);
-}
-
-/* ---- hits ---- */
-
-static void on_correlated(const struct correlated *c, void *ctx)
-{
-    struct matcher *m = ctx;
-    struct field group[GROUP_BY_MAX];
-    const uint8_t *key = c->key;
-    for (size_t i = 0; i < c->correlation->n_group; i++) {
-        uint32_t len = get_u32(key);
-        group[i] = (struct field){.key = c->correlation->group_names[i], .type = VALUE_STR};
-        group[i].s = (struct str){(const char *)key + 4, len};
-        key += 4 + len;
-    }
-    explain_plan(m);
-    m->on_match(
-        &(struct match){
-            .rule = &c->correlation->entry->pub,
-            .event = m->ev,
-            .matched = m->matched,
-            .n_matched = m->n_matched,
-            .group = group,
-            .n_group = c->correlation->n_group,
-            .period_start_ns = c->period_start_ns,
-            .first_ns = c->first_ns,
-            .last_ns = c->last_ns,
-            .count = c->count,
-            .refs = c->refs,
-            .n_refs = c->n_refs,
-        },
-        m->ctx);
-}
-
-/* Appends the group key for one edge, or KEY_MISSING when the event lacks a field. */
-static int append_key(struct matcher *m, const struct edge *edge)
-{
-    size_t start = m->keys.len;
-    int err = buf_append_u32(&m->keys, 0);
-    for (size_t g = 0; err == 0 && g < edge->to->n_group; g++) {
-        int i = first_value(m, m->plan->map[edge->fields[g]]);
-        const struct value *v = i < 0 ? NULL : value_at(m, i);
-        if (!v || v->type == VALUE_NULL) {
-            m->keys.len = start + 4;
-            put_u32(m->keys.data + start, KEY_MISSING);
-            return 0;
-        }
-        size_t len = MIN(v->text.len, (size_t)KEY_VALUE_MAX);
-        err = buf_append_u32(&m->keys, (uint32_t)len);
-        err = err < 0 ? err : buf_append(&m->keys, v->text.p, len);
-    }
-    if (err < 0)
-        return -ENOMEM;
-    put_u32(m->keys.data + start, (uint32_t)(m->keys.len - start - 4));
-    return 0;
-}
-
-/* A line of rsyslog's "message repeated 5 times" stands for five. */
-static uint32_t repeated(const struct matcher *m)
-{
-    int i = first_value(m, F_VONGGAC_REPEATED);
-    const struct field *f = i < 0 || i == VALUE_RAW ? NULL : &m->ev->fields[i];
-    return f && f->type == VALUE_INT && f->i > 1 ? (uint32_t)MIN(f->i, (int64_t)REPEATED_MAX) : 1;
-}
-
-static int correlate(struct matcher *m)
-{
-    const struct rule_entry *e = m->plan->entry;
-    buf_reset(&m->keys);
-    for (size_t i = 0; i < e->n_edges; i++)
-        if (append_key(m, &e->edges[i]) < 0)
-            return -ENOMEM;
-    struct hit hit = {m->ev->ts_ns, m->ev->ref, m->event_number, repeated(m)};
-    return correlator_feed(m->correlator, e->edges, e->n_edges, m->keys.data, &hit, on_correlated, m);
-}
-
-static int on_hit(struct matcher *m, const struct plan *plan)
-{
-    m->plan = plan;
-    m->has_matched = false;
-    if (!plan->entry->pub.is_silent) {
-        explain_plan(m);
-        m->matches++;
-        m->on_match(&(struct match){.rule = &plan->entry->pub,
-                                    .event = m->ev,
-                                    .matched = m->matched,
-                                    .n_matched = m->n_matched,
-                                    .count = 1,
-                                    .first_ns = m->ev->ts_ns,
-                                    .last_ns = m->ev->ts_ns},
-                    m->ctx);
-    }
-    return plan->entry->n_edges ? correlate(m) : 0;
+    explain(m, plan->entry->expr, plan->map);
+    *ret_n = m->n_matched;
+    return m->matched;
 }
 
 /* ---- sources ---- */
@@ -370,7 +269,7 @@ static int try_source(struct matcher *m, const struct source *s)
         if (m->tried[plan->entry->loaded] == m->epoch || !eval(m, plan->entry->expr, plan->map))
             continue;
         m->tried[plan->entry->loaded] = m->epoch; /* not again by way of another source */
-        int err = on_hit(m, plan);
+        int err = hits_add(&m->hits, plan);
         ret = err < 0 ? err : ret;
     }
     return ret;
@@ -381,10 +280,7 @@ int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, v
     int ret = 0;
     arena_reset(m->arena);
     index_event(m, ev);
-    m->on_match = on_match;
-    m->ctx = ctx;
-    m->event_number++;
-    m->events++;
+    hits_begin(&m->hits, m, ev, on_match, ctx);
     m->env.is_out_of_memory = false;
     for (size_t i = 0; i < m->rs->n_sources; i++) {
         if (!source_has(m, m->rs->sources[i]))
@@ -392,12 +288,12 @@ int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, v
         int err = try_source(m, m->rs->sources[i]);
         ret = err < 0 ? err : ret;
     }
-    correlator_trim(m->correlator, ev->ts_ns);
+    hits_end(&m->hits);
     return m->env.is_out_of_memory ? -ENOMEM : ret;
 }
 
 void matcher_stats(const struct matcher *m, struct matcher_stats *ret)
 {
-    *ret = (struct matcher_stats){.events = m->events, .matches = m->matches, .regex_gave_up = m->env.regex_gave_up};
-    correlator_stats(m->correlator, ret);
+    *ret = (struct matcher_stats){.regex_gave_up = m->env.regex_gave_up};
+    hits_stats(&m->hits, ret);
 }
