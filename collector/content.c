@@ -17,6 +17,7 @@ struct content {
     struct ruleset *ruleset;
     struct decoders *decoders;
     struct diags diags;
+    size_t n_rejected;
 };
 
 typedef int (*add_fn)(struct content *c, struct str text, const char *path);
@@ -28,7 +29,9 @@ static int add_mapping(struct content *c, struct str text, const char *path)
 
 static int add_rule(struct content *c, struct str text, const char *path)
 {
-    return ruleset_add(c->ruleset, text, path, &c->diags);
+    int r = ruleset_add(c->ruleset, text, path, &c->diags);
+    c->n_rejected += r > 0 ? (size_t)r : 0;
+    return r;
 }
 
 static int add_decoder(struct content *c, struct str text, const char *path)
@@ -107,20 +110,30 @@ static int add_placeholders(struct content *c, const struct yaml *map)
     return 0;
 }
 
-static int load(struct content *c, const struct collector_config *config, struct diag *diag)
+static int load(struct content *c, const struct collector_config *config, const struct content_options *options,
+                struct diag *diag)
 {
-    int err = add_placeholders(c, config->placeholders);
-    err = err < 0 ? err : load_paths(c, &config->mappings, add_mapping, diag);
+    int err = options->is_without_mapping ? ruleset_without_mapping(c->ruleset) : 0;
+    err = err < 0 ? err : add_placeholders(c, config->placeholders);
+    if (!options->is_without_mapping)
+        err = err < 0 ? err : load_paths(c, &config->mappings, add_mapping, diag);
     err = err < 0 ? err : load_paths(c, &config->rules, add_rule, diag);
     err = err < 0 ? err : load_paths(c, &config->decoders, add_decoder, diag);
     if (err < 0)
         return err;
     err = ruleset_compile(c->ruleset, &c->diags);
+    c->n_rejected += err > 0 ? (size_t)err : 0;
     err = err < 0 ? err : decoders_compile(c->decoders, &c->diags);
     return err < 0 ? err : 0;
 }
 
 int content_load(const struct collector_config *config, struct content **ret, struct diag *diag)
+{
+    return content_load_with(config, &(struct content_options){0}, ret, diag);
+}
+
+int content_load_with(const struct collector_config *config, const struct content_options *options,
+                      struct content **ret, struct diag *diag)
 {
     *ret = NULL;
     struct content *c = calloc(1, sizeof(*c));
@@ -130,7 +143,7 @@ int content_load(const struct collector_config *config, struct content **ret, st
     c->names = names_new();
     c->ruleset = c->names ? ruleset_new(c->names) : NULL;
     c->decoders = c->names ? decoders_new(c->names) : NULL;
-    int err = c->ruleset && c->decoders ? load(c, config, diag) : -ENOMEM;
+    int err = c->ruleset && c->decoders ? load(c, config, options, diag) : -ENOMEM;
     if (err == -ENOMEM)
         diag_set(diag, err, "out of memory");
     if (err < 0) {
@@ -171,4 +184,9 @@ const struct decoders *content_decoders(const struct content *c)
 const struct diags *content_diags(const struct content *c)
 {
     return &c->diags;
+}
+
+size_t content_rejected(const struct content *c)
+{
+    return c->n_rejected;
 }

@@ -12,13 +12,20 @@
 
 struct content;
 
+struct content_options {
+    bool is_without_mapping; /* rules keep their authors' field names: ruleset_without_mapping */
+};
+
 /* Loads mappings, rules and decoders. What cannot be used is left out and said in the content's diags; the rest stands.
  * 0, or a negative errno when there is nothing to go on with (no such folder, out of memory), then *ret is NULL and the
  * reason is in `diag`. Blocking, reads files; tens of milliseconds for some thousand rules. */
 int content_load(const struct collector_config *config, struct content **ret, struct diag *diag);
+int content_load_with(const struct collector_config *config, const struct content_options *options,
+                      struct content **ret, struct diag *diag);
 struct content *content_free(struct content *c); /* NULL is fine; always returns NULL */
 
 const struct names *content_names(const struct content *c);
 const struct ruleset *content_ruleset(const struct content *c);
 const struct decoders *content_decoders(const struct content *c);
 const struct diags *content_diags(const struct content *c); /* every error and warning of the load */
+size_t content_rejected(const struct content *c); /* documents of rules left out, whatever number of errors each has */
