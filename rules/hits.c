@@ -60,6 +60,7 @@ static void on_correlated(const struct correlated *c, void *ctx)
         &(struct match){
             .rule = &c->correlation->entry->pub,
             .event = h->ev,
+            .trigger = &h->ev->ref,
             .matched = h->matched,
             .n_matched = h->n_matched,
             .group = group,
@@ -123,6 +124,7 @@ int hits_add(struct hits *h, const struct plan *plan)
         h->matches++;
         h->on_match(&(struct match){.rule = &plan->entry->pub,
                                     .event = h->ev,
+                                    .trigger = &h->ev->ref,
                                     .matched = h->matched,
                                     .n_matched = h->n_matched,
                                     .count = 1,

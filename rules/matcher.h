@@ -3,15 +3,24 @@
  * Events in, matches out. A matcher holds the correlation state of one thread over one compiled rule set.
  *
  * Correlations run on event time and are a pure function of the *set* of events, whatever their order or batching:
- *   - An event is a *trigger* of an event_count rule when the window (t - timespan, t] that ends with it holds at least
- *     the wanted number of events of its group. A late event can only add triggers, never take one away.
- *   - Triggers are reported by *period*: event time divided into equal parts of max(timespan, 1 h), aligned to the epoch.
+ *   - An event is a *trigger* of a correlation when it hits one of the correlation's rules and the condition holds for the window
+ *     (t - timespan, t] of its group, t being the event's time: all hits of equal time are in. (temporal_ordered: when it hits
+ *     the last rule of a sequence whose times do not decrease.)
+ *   - A trigger is reported as soon as it is certain. Lower bounds of counts and plain temporal rules are certain at once: a late
+ *     event can add triggers, never take one away. What more events can take back (lt, lte, eq, neq, ranges, `not`, sums,
+ *     averages, percentiles) is decided when the *watermark* has passed the trigger: the newest event's time, or the clock
+ *     (matcher_advance), minus the lateness bound. At the end of input all is decided (matcher_flush).
+ *   - A hit that comes later than the bound does not count for correlations of the second kind: stats.late_hits.
+ *   - Triggers are alerted by *period*: event time divided into equal parts of max(timespan, 1 h), aligned to the epoch.
  *     One (rule, group, period) is one alert; more triggers in the same period update it (count, first, last). Activity that
  *     goes on fires again in the next period. So alert ids need no memory, and replaying events changes nothing
  *     as long as the replay starts a horizon (ruleset_horizon_ns) back.
+ *   - Events are told apart by time and reference: the same event given twice counts once. Every event needs a `ref` of its own.
  *   - An event with vonggac.repeated N counts as N (rsyslog folds equal lines into one).
  *   - A correlation's trigger is itself a hit for correlations that refer to that correlation.
- * Memory is bounded: the least recently touched group goes first, and is counted when it was still within its window.
+ * Memory is bounded. A group is let go when its time is over (options.keep_ns); when memory is short, groups whose time is over
+ * go first, then those of the correlation that holds most, the least recently touched first; stats.evicted_live counts what
+ * was still within its window.
  */
 #pragma once
 
@@ -33,9 +42,11 @@ struct matched {           /* why: one satisfied test. Borrowed from event and r
 
 struct match {
     const struct rule *rule;
-    const struct event *event;     /* the event that was being evaluated */
-    const struct matched *matched; /* of the detection; for a correlation, of the hit that led to it */
+    const struct event *event;     /* NULL: a correlation whose trigger is not the event being evaluated */
+    const struct matched *matched; /* of the detection; for a correlation, of its trigger's hit when event is given */
     size_t n_matched;
+    const struct event_ref
+        *trigger; /* the event this is about. NULL: a correlation's alert has changed, by no new trigger */
     /* Correlations only: */
     const struct field *group; /* in the order of rule->group_by */
     size_t n_group;
@@ -48,14 +59,27 @@ struct match {
 typedef void (*match_fn)(const struct match *m, void *ctx);
 
 struct matcher_stats {
-    uint64_t events, matches, correlation_hits;
+    uint64_t events, matches, correlation_hits;          /* of detections; triggers */
+    uint64_t late_hits;                                  /* left out: they came after the watermark */
     uint64_t groups, group_bytes, evicted, evicted_live; /* live: its window was still open */
     uint64_t dropped_hits;                               /* the oldest of a group with more hits than it may hold */
     uint64_t regex_gave_up; /* regex matches that reached PCRE2's limits: taken as no match */
 };
 
-/* memory_max: bytes for correlation state. NULL: out of memory. Borrows rs. */
+#define MATCHER_LATENESS_NS (300 * NS_PER_S)
+#define MATCHER_KEEP_NS     (86400 * NS_PER_S)
+
+struct matcher_options {
+    size_t memory_max;   /* bytes for correlation state */
+    int64_t lateness_ns; /* how far behind the newest event others may come; at least 0 */
+    int64_t keep_ns; /* how long groups stay, counted in event time, when all their windows and periods are over: until
+                            then even an event later than the lateness bound finds what it belongs to. At least lateness_ns. */
+    bool without_refs; /* match.refs is not asked for */
+};
+
+/* memory_max: bytes for correlation state; the other options as the macros above say. NULL: out of memory. Borrows rs. */
 struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max);
+struct matcher *matcher_new_with(const struct ruleset *rs, const struct matcher_options *options);
 struct matcher *matcher_free(struct matcher *m); /* NULL is fine; always returns NULL */
 
 /* Calls on_match for every detection and correlation this event completes, except silent ones (rule->is_silent). A
@@ -63,5 +87,12 @@ struct matcher *matcher_free(struct matcher *m); /* NULL is fine; always returns
  * reported last for a (rule, group, period) is the alert. 0 or -ENOMEM (the event was evaluated as far as memory went).
  * Never blocks. on_match must not use the matcher. */
 int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, void *ctx);
+
+/* Time goes on without events: now_ns by the clock. Reports what is certain by now, as matcher_eval does. */
+int matcher_advance(struct matcher *m, int64_t now_ns, match_fn on_match, void *ctx);
+int matcher_flush(struct matcher *m, match_fn on_match, void *ctx); /* no event will follow */
+
+/* As correlator_adopt: m must not have evaluated anything yet. */
+int matcher_adopt(struct matcher *m, struct matcher *from);
 
 void matcher_stats(const struct matcher *m, struct matcher_stats *ret);

@@ -130,7 +130,7 @@ struct mapping {
     struct mapping *next;
 };
 
-struct source { /* events of one log source, and the rules that look at them */
+struct source {       /* events of one log source, and the rules that look at them */
     bool is_declared; /* without mapping: `when` is what the event declares itself, and what is absent fits */
     const struct when *when;
     size_t n_when;
@@ -176,7 +176,7 @@ struct ruleset {
     size_t n_keys, cap_keys;
     bool is_compiled, has_keywords;
     bool is_without_mapping;
-    name_id declared[3]; /* without mapping: product, category, service */
+    name_id declared[3];              /* without mapping: product, category, service */
     const struct rule_entry **loaded; /* after compile: detections and correlations that stayed */
     size_t n_loaded;
     struct source **sources;
