@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See json_event.h. Two things make it fast. Strings are scanned sixteen bytes at a time, and copied only from their first
+ * escape on. And a key is compared with the one that followed the same key in the events before: logs repeat their keys in
+ * order, so that the end of the key need not even be searched; only what is new is hashed, and only what was never seen has
+ * its dotted name made.
+ *
+ * Every step checks the end of the line; nothing is read behind it, so a line may end where a page does.
+ */
+#include "rules/json_event.h"
+
+#include "common/time.h"
+
+#include <errno.h>
+#include <math.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define NAME_MAX_LEN  256                /* names.h takes no longer ones */
+#define SPELLING_MAX  (6 * NAME_MAX_LEN) /* of a key that can still be that short: \u0041 */
+#define KEY_BYTES_MAX (4 * MIB)
+#define SLOTS         (2 * JSON_EVENT_KEYS_MAX)
+#define STEP          16   /* bytes a copy may write beyond its end */
+#define NO_TIME       0xFF /* rank of a field that is no time */
+#define UNKNOWN       0    /* key not remembered */
+#define RECORD        1    /* what stands for the record itself */
+
+struct key { /* one spelling of a key in one object */
+    const char *text;
+    uint32_t hash;
+    uint16_t len, parent, next; /* next: what followed it last time */
+    name_id id;
+    uint8_t time_rank;
+};
+
+struct json_event_reader {
+    const struct names *names;
+    struct json_event_options options;
+    struct arena *arena; /* of key texts */
+    struct key keys[JSON_EVENT_KEYS_MAX];
+    size_t n_keys;
+    uint16_t slots[SLOTS];
+    char *text; /* unescaped strings of this event */
+    size_t text_cap;
+    struct field fields[EVENT_FIELDS_MAX];
+    uint64_t dropped;
+    size_t bad_at;
+    /* during json_event_read */
+    const char *p, *end;
+    char *out;
+    struct event *ev;
+    char path[NAME_MAX_LEN]; /* of the object being read, dotted */
+    size_t path_len;         /* NAME_MAX_LEN + 1: too long */
+    uint16_t last;           /* the key before */
+    uint8_t time_rank;       /* of ev->ts_ns */
+    int depth;
+};
+
+static const char *const time_names[] = {
+    "@timestamp",
+    "timestamp",
+    "_time",
+    "time",
+    "ts",
+    "EventTime",
+    "TimeCreated",
+    "TimeCreated.SystemTime",
+    "TimeCreated.#attributes.SystemTime",
+    "System.TimeCreated.SystemTime",
+    "System.TimeCreated.#attributes.SystemTime",
+    "Event.System.TimeCreated.SystemTime",
+    "Event.System.TimeCreated.#attributes.SystemTime",
+    "eventTime",
+    "UtcTime",
+    "CreationUtcTime",
+    "event.created",
+};
+
+/* ---- life ---- */
+
+struct json_event_reader *json_event_reader_new(const struct names *names, const struct json_event_options *o)
+{
+    struct json_event_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->names = names;
+    r->options = *o;
+    r->n_keys = RECORD + 1;
+    r->keys[UNKNOWN].text = r->keys[RECORD].text = "";
+    r->arena = arena_new(KEY_BYTES_MAX);
+    return r->arena ? r : json_event_reader_free(r);
+}
+
+struct json_event_reader *json_event_reader_free(struct json_event_reader *r)
+{
+    if (!r)
+        return NULL;
+    arena_free(r->arena);
+    free(r->text);
+    free(r);
+    return NULL;
+}
+
+size_t json_event_bad_at(const struct json_event_reader *r)
+{
+    return r->bad_at;
+}
+
+uint64_t json_event_dropped_fields(const struct json_event_reader *r)
+{
+    return r->dropped;
+}
+
+/* ---- strings ---- */
+
+static bool is_special(char c)
+{
+    return c == '"' || c == '\\' || (uint8_t)c < 0x20;
+}
+
+#ifdef __SSE2__
+/* One bit a byte: quotes, backslashes, control characters. */
+static unsigned special_mask(__m128i v)
+{
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
+}
+#else
+#define ONES  UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+/* Not 0 when any of the eight bytes is a quote, a backslash or a control character. */
+static uint64_t has_special(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
+    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((w - ONES * 0x20) & ~w)) & HIGHS;
+}
+#endif
+
+/* The first special byte from p on, or end. */
+static const char *find_special(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - p >= STEP; p += STEP) {
+        unsigned mask = special_mask(_mm_loadu_si128((const __m128i *)(const void *)p));
+        if (mask)
+            return p + __builtin_ctz(mask);
+    }
+#else
+    while (end - p >= 8 && !has_special(p))
+        p += 8;
+#endif
+    while (p < end && !is_special(*p))
+        p++;
+    return p;
+}
+
+/* Copies up to the first special byte; *out has room for STEP more than is copied. Returns where that byte stands. */
+static const char *copy_plain(const char *p, const char *end, char **out)
+{
+    char *o = *out;
+#ifdef __SSE2__
+    for (; end - p >= STEP; p += STEP, o += STEP) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned mask = special_mask(v);
+        _mm_storeu_si128((__m128i *)(void *)o, v);
+        if (mask) {
+            *out = o + __builtin_ctz(mask);
+            return p + __builtin_ctz(mask);
+        }
+    }
+#else
+    for (; end - p >= 8 && !has_special(p); p += 8, o += 8)
+        memcpy(o, p, 8);
+#endif
+    while (p < end && !is_special(*p))
+        *o++ = *p++;
+    *out = o;
+    return p;
+}
+
+static int hex4(const char *p, const char *end)
+{
+    int v = 0;
+    if (end - p < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        int c = (uint8_t)p[i], low = c | 0x20;
+        int h = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+        if (h < 0)
+            return -1;
+        v = v << 4 | h;
+    }
+    return v;
+}
+
+static char *put_utf8(char *out, int c)
+{
+    if (c < 0x80) {
+        *out++ = (char)c;
+    } else if (c < 0x800) {
+        *out++ = (char)(0xC0 | c >> 6);
+        *out++ = (char)(0x80 | (c & 0x3F));
+    } else if (c < 0x10000) {
+        *out++ = (char)(0xE0 | c >> 12);
+        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
+        *out++ = (char)(0x80 | (c & 0x3F));
+    } else {
+        *out++ = (char)(0xF0 | c >> 18);
+        *out++ = (char)(0x80 | (c >> 12 & 0x3F));
+        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
+        *out++ = (char)(0x80 | (c & 0x3F));
+    }
+    return out;
+}
+
+/* p is behind "\u". Returns behind the escape, or behind a pair of them; NULL: not four hex digits. */
+static const char *unescape_unicode(const char *p, const char *end, char **out)
+{
+    int c = hex4(p, end);
+    if (c < 0)
+        return NULL;
+    p += 4;
+    if (c >= 0xD800 && c < 0xDC00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
+        int low = hex4(p + 2, end);
+        if (low >= 0xDC00 && low < 0xE000) {
+            c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+            p += 6;
+        }
+    }
+    *out = put_utf8(*out, c >= 0xD800 && c < 0xE000 ? 0xFFFD : c);
+    return p;
+}
+
+static const char unescaped[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
+
+/* From the first backslash, at p, to behind the closing quote, onto *out. NULL: bad. */
+static const char *unescape(const char *p, const char *end, char **out)
+{
+    while (p < end) {
+        if (*p == '"')
+            return p + 1;
+        if (*p != '\\' || end - p < 2)
+            return NULL;
+        char c = unescaped[(uint8_t)p[1]];
+        if (c) {
+            *(*out)++ = c;
+            p += 2;
+        } else {
+            p = p[1] == 'u' ? unescape_unicode(p + 2, end, out) : NULL;
+            if (!p)
+                return NULL;
+        }
+        if (p < end && !is_special(*p))
+            p = copy_plain(p, end, out);
+    }
+    return NULL;
+}
+
+/* r->p is behind the opening quote; moves it behind the closing one. */
+static int read_string(struct json_event_reader *r, struct str *ret)
+{
+    const char *start = r->p, *p = find_special(start, r->end);
+    r->p = p;
+    if (p < r->end && *p == '"') {
+        *ret = (struct str){start, (size_t)(p - start)};
+        r->p++;
+        return 0;
+    }
+    if (p >= r->end || *p != '\\')
+        return -EBADMSG;
+    char *out = r->out;
+    memcpy(out, start, (size_t)(p - start));
+    r->out += p - start;
+    p = unescape(p, r->end, &r->out);
+    if (!p)
+        return -EBADMSG;
+    r->p = p;
+    *ret = (struct str){out, (size_t)(r->out - out)};
+    return 0;
+}
+
+/* ---- keys ---- */
+
+static uint32_t hash_key(struct str s, uint16_t parent)
+{
+    uint64_t h = s.len * UINT64_C(0x9E3779B97F4A7C15) ^ parent;
+    for (; s.len >= 8; s.p += 8, s.len -= 8) {
+        uint64_t w;
+        memcpy(&w, s.p, 8);
+        h = (h ^ w) * UINT64_C(0xFF51AFD7ED558CCD);
+        h ^= h >> 32;
+    }
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (uint8_t)s.p[i]) * UINT64_C(0x100000001B3);
+    h *= UINT64_C(0xC4CEB9FE1A85EC53);
+    return (uint32_t)(h >> 32);
+}
+
+/* Appends to the path of the object being read. False: longer than any name. */
+static bool path_append(struct json_event_reader *r, struct str key)
+{
+    size_t dot = r->path_len ? 1 : 0;
+    if (r->path_len + dot + key.len > NAME_MAX_LEN || key.len == 0) {
+        r->path_len = NAME_MAX_LEN + 1;
+        return false;
+    }
+    if (dot)
+        r->path[r->path_len] = '.';
+    memcpy(r->path + r->path_len + dot, key.p, key.len);
+    r->path_len += dot + key.len;
+    return true;
+}
+
+/* Reads a key once more, for its escapes. */
+static int unescape_key(struct json_event_reader *r, const char *spelling, struct str *ret)
+{
+    const char *behind = r->p;
+    r->p = spelling;
+    int err = read_string(r, ret);
+    if (err == 0)
+        r->p = behind;
+    return err;
+}
+
+/* What a key never seen before means. `spelling` is as it stands in the line. */
+static int resolve_key(struct json_event_reader *r, struct str spelling, uint16_t parent, struct key *ret)
+{
+    size_t path_len = r->path_len;
+    char *out = r->out;
+    struct str key;
+    int err = unescape_key(r, spelling.p, &key);
+    if (err < 0)
+        return err;
+    *ret = (struct key){.len = (uint16_t)MIN(spelling.len, (size_t)UINT16_MAX), .parent = parent, .time_rank = NO_TIME};
+    if (path_append(r, key)) {
+        struct str name = {r->path, r->path_len};
+        ret->id = names_find(r->names, name);
+        for (size_t i = ARRAY_LEN(time_names); r->options.wants_time && i-- > 0;)
+            if (str_eq(name, str_of(time_names[i])))
+                ret->time_rank = (uint8_t)i;
+    }
+    r->path_len = path_len;
+    r->out = out;
+    return 0;
+}
+
+/* Finds or remembers the key that ends before the quote at r->p - 1. *ret is valid until the next call. */
+static int find_key(struct json_event_reader *r, struct str spelling, uint16_t parent, uint16_t *ret)
+{
+    uint32_t hash = hash_key(spelling, parent);
+    size_t i = hash & (SLOTS - 1);
+    for (; r->slots[i] != UNKNOWN; i = (i + 1) & (SLOTS - 1)) {
+        const struct key *k = &r->keys[r->slots[i]];
+        if (k->hash == hash && k->parent == parent && str_eq((struct str){k->text, k->len}, spelling)) {
+            *ret = r->slots[i];
+            return 0;
+        }
+    }
+    struct key key;
+    int err = resolve_key(r, spelling, parent, &key);
+    if (err < 0)
+        return err;
+    key.hash = hash;
+    bool is_kept = r->n_keys < JSON_EVENT_KEYS_MAX && parent != UNKNOWN && spelling.len <= NAME_MAX_LEN;
+    key.text = is_kept ? arena_strndup(r->arena, spelling.p, spelling.len) : NULL;
+    *ret = key.text ? (uint16_t)r->n_keys++ : UNKNOWN;
+    if (key.text)
+        r->slots[i] = *ret;
+    r->keys[*ret] = key;
+    return 0;
+}
+
+/* r->p is behind the opening quote of a key in the object `parent`; moves it behind the closing one. */
+static int read_key(struct json_event_reader *r, uint16_t parent, uint16_t *ret)
+{
+    uint16_t guess = r->keys[r->last].next;
+    const struct key *g = &r->keys[guess];
+    if (guess != UNKNOWN && g->parent == parent && r->end - r->p > g->len && r->p[g->len] == '"' &&
+        memcmp(r->p, g->text, g->len) == 0) {
+        r->p += g->len + 1;
+        *ret = r->last = guess;
+        return 0;
+    }
+    const char *start = r->p, *p = find_special(start, r->end);
+    while (p < r->end && *p == '\\' && r->end - p >= 2) /* read_string looks closer when the key is new */
+        p = find_special(p + 2, r->end);
+    r->p = p;
+    if (p >= r->end || *p != '"')
+        return -EBADMSG;
+    r->p++;
+    int err = find_key(r, (struct str){start, (size_t)(p - start)}, parent, ret);
+    if (err < 0)
+        return err;
+    r->keys[r->last].next = *ret;
+    r->last = *ret;
+    return 0;
+}
+
+/* ---- values ---- */
+
+static int64_t scale_of(double magnitude)
+{
+    return magnitude < 1e11 ? NS_PER_S : magnitude < 1e14 ? NS_PER_MS : magnitude < 1e17 ? NS_PER_US : 1;
+}
+
+static int time_of_double(double v, int64_t *ret)
+{
+    double ns = v * (double)scale_of(fabs(v));
+    if (!isfinite(v) || ns >= 9.2e18 || ns <= -9.2e18)
+        return -EINVAL;
+    *ret = (int64_t)ns;
+    return 0;
+}
+
+static int time_of_int(int64_t v, int64_t *ret)
+{
+    return __builtin_mul_overflow(v, scale_of(fabs((double)v)), ret) ? -EINVAL : 0;
+}
+
+static int time_of_text(struct str s, int64_t *ret)
+{
+    bool has_zone;
+    size_t len;
+    int64_t i;
+    char z[64], *end;
+    if (time_parse_rfc3339(s, ret, &has_zone, &len) == 0)
+        return len == s.len ? 0 : -EINVAL;
+    if (parse_i64(s, INT64_MIN, INT64_MAX, &i) == 0)
+        return time_of_int(i, ret);
+    if (s.len == 0 || s.len >= sizeof(z) || s.p[0] < '-' || s.p[0] > '9')
+        return -EINVAL;
+    memcpy(z, s.p, s.len);
+    z[s.len] = '\0';
+    double v = strtod(z, &end);
+    return *end == '\0' ? time_of_double(v, ret) : -EINVAL;
+}
+
+int json_event_time(const struct field *f, int64_t *ret_ts_ns)
+{
+    switch ((enum value_type)f->type) {
+    case VALUE_STR:
+        return time_of_text(str_trim(f->s), ret_ts_ns);
+    case VALUE_INT:
+        return time_of_int(f->i, ret_ts_ns);
+    case VALUE_FLOAT:
+        return time_of_double(f->f, ret_ts_ns);
+    default:
+        return -EINVAL;
+    }
+}
+
+static void add_field(struct json_event_reader *r, const struct key *key, struct field *f)
+{
+    int64_t ts_ns;
+    if (key->time_rank < r->time_rank && json_event_time(f, &ts_ns) == 0) {
+        r->ev->ts_ns = ts_ns;
+        r->ev->ts_is_guessed = false;
+        r->time_rank = key->time_rank;
+    }
+    f->key = key->id;
+    if (f->key == F_EVENT_ORIGINAL && f->type == VALUE_STR) { /* not among the fields, but a value for keywords */
+        r->ev->raw = f->s;
+        f->key = F_NONE;
+    }
+    if (f->key == F_NONE && !r->options.keeps_unknown)
+        return;
+    if (r->ev->n < EVENT_FIELDS_MAX)
+        r->fields[r->ev->n++] = *f;
+    else
+        r->dropped++;
+}
+
+static bool is_digit(const char *p, const char *end)
+{
+    return p < end && *p >= '0' && *p <= '9';
+}
+
+static const char *skip_digits(const char *p, const char *end)
+{
+    while (is_digit(p, end))
+        p++;
+    return p;
+}
+
+/* The number from start to r->p, whose grammar is checked. */
+static void make_float(struct json_event_reader *r, const char *start, struct field *ret)
+{
+    size_t len = (size_t)(r->p - start);
+    memcpy(r->out, start, len); /* there is room for the line; not kept */
+    r->out[len] = '\0';
+    *ret = (struct field){.type = VALUE_FLOAT, .f = strtod(r->out, NULL)};
+}
+
+/* RFC 8259 section 6. */
+static int read_number(struct json_event_reader *r, struct field *ret)
+{
+    const char *start = r->p, *p = start + (*start == '-'), *digits = p;
+    uint64_t v = 0;
+    for (; is_digit(p, r->end); p++)
+        v = v * 10 + (uint64_t)(*p - '0');
+    r->p = p;
+    if (p == digits || (*digits == '0' && p - digits > 1))
+        return -EBADMSG;
+    if (p - digits <= 18 && (p >= r->end || (*p != '.' && (*p | 0x20) != 'e'))) {
+        *ret = (struct field){.type = VALUE_INT, .i = digits == start ? (int64_t)v : -(int64_t)v};
+        return 0;
+    }
+    bool is_int = true;
+    if (p < r->end && *p == '.') {
+        if (!is_digit(p + 1, r->end))
+            return -EBADMSG;
+        p = skip_digits(p + 1, r->end);
+        is_int = false;
+    }
+    if (p < r->end && (*p | 0x20) == 'e') {
+        p += 1 + (r->end - p >= 2 && (p[1] == '+' || p[1] == '-'));
+        if (!is_digit(p, r->end))
+            return -EBADMSG;
+        p = skip_digits(p, r->end);
+        is_int = false;
+    }
+    r->p = p;
+    *ret = (struct field){.type = VALUE_INT};
+    if (!is_int || parse_i64((struct str){start, (size_t)(p - start)}, INT64_MIN, INT64_MAX, &ret->i) < 0)
+        make_float(r, start, ret);
+    return 0;
+}
+
+static int read_word(struct json_event_reader *r, struct str word)
+{
+    if ((size_t)(r->end - r->p) < word.len || memcmp(r->p, word.p, word.len) != 0)
+        return -EBADMSG;
+    r->p += word.len;
+    return 0;
+}
+
+/* ---- structure ---- */
+
+static void skip_space(struct json_event_reader *r)
+{
+    while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+        r->p++;
+}
+
+/* Over one byte and the white space around it. */
+static bool take(struct json_event_reader *r, char c)
+{
+    skip_space(r);
+    if (r->p >= r->end || *r->p != c)
+        return false;
+    r->p++;
+    skip_space(r);
+    return true;
+}
+
+static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key);
+
+static int read_array(struct json_event_reader *r, uint16_t at, const struct key *key)
+{
+    if (take(r, ']'))
+        return 0;
+    for (;;) {
+        int err = read_value(r, at, key);
+        if (err < 0)
+            return err;
+        if (take(r, ']'))
+            return 0;
+        if (!take(r, ','))
+            return -EBADMSG;
+    }
+}
+
+/* r->p is behind the opening brace, r->path names the object. */
+static int read_members(struct json_event_reader *r, uint16_t parent)
+{
+    if (take(r, '}'))
+        return 0;
+    for (;;) {
+        uint16_t at;
+        if (r->p >= r->end || *r->p != '"')
+            return -EBADMSG;
+        r->p++;
+        const char *spelling = r->p;
+        int err = read_key(r, parent, &at);
+        if (err < 0)
+            return err;
+        struct key key = r->keys[at]; /* UNKNOWN's is overwritten by the next such key */
+        key.text = spelling;
+        if (!take(r, ':'))
+            return -EBADMSG;
+        err = read_value(r, at, &key);
+        if (err < 0)
+            return err;
+        if (take(r, '}'))
+            return 0;
+        if (!take(r, ','))
+            return -EBADMSG;
+    }
+}
+
+static int read_object(struct json_event_reader *r, uint16_t at, const struct key *key)
+{
+    size_t path_len = r->path_len;
+    char *out = r->out;
+    struct str name = {key->text, SPELLING_MAX + 1};
+    int err = key->len <= SPELLING_MAX ? unescape_key(r, key->text, &name) : 0;
+    if (err < 0)
+        return err;
+    path_append(r, name);
+    r->out = out;
+    err = read_members(r, at);
+    r->path_len = path_len;
+    return err;
+}
+
+/* `at` is the key in r->keys, `key` a copy whose text is the spelling in this line. */
+static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key)
+{
+    struct field f;
+    int err;
+    if (r->p >= r->end)
+        return -EBADMSG;
+    switch (*r->p) {
+    case '"':
+        r->p++;
+        f.type = VALUE_STR;
+        err = read_string(r, &f.s);
+        break;
+    case '{':
+    case '[':
+        if (r->depth >= JSON_EVENT_DEPTH_MAX)
+            return -E2BIG;
+        r->depth++;
+        err = *r->p++ == '{' ? read_object(r, at, key) : read_array(r, at, key);
+        r->depth--;
+        return err;
+    case 't':
+        f = (struct field){.type = VALUE_BOOL, .b = true};
+        err = read_word(r, STR("true"));
+        break;
+    case 'f':
+        f = (struct field){.type = VALUE_BOOL};
+        err = read_word(r, STR("false"));
+        break;
+    case 'n':
+        f = (struct field){.type = VALUE_NULL};
+        err = read_word(r, STR("null"));
+        break;
+    default:
+        err = read_number(r, &f);
+    }
+    if (err == 0)
+        add_field(r, key, &f);
+    return err;
+}
+
+/* ---- a line ---- */
+
+static int prepare(struct json_event_reader *r, struct str line)
+{
+    size_t need = line.len + 2 * STEP; /* nothing is longer unescaped, and keys do not stay */
+    if (need > r->text_cap) {
+        char *grown = realloc(r->text, need);
+        if (!grown)
+            return -ENOMEM;
+        r->text = grown;
+        r->text_cap = need;
+    }
+    r->out = r->text;
+    r->p = line.p;
+    r->end = line.p + line.len;
+    r->path_len = 0;
+    r->depth = 1;
+    r->last = RECORD;
+    r->time_rank = NO_TIME;
+    return 0;
+}
+
+int json_event_read(struct json_event_reader *r, struct str line, struct event *ret)
+{
+    int err = prepare(r, line);
+    if (err < 0)
+        return err;
+    *ret = (struct event){.fields = r->fields, .cap = EVENT_FIELDS_MAX, .is_structured = true, .ts_is_guessed = true};
+    r->ev = ret;
+    err = line.len && take(r, '{') ? read_members(r, RECORD) : -EBADMSG;
+    skip_space(r);
+    if (err == 0 && r->p != r->end)
+        err = -EBADMSG;
+    r->bad_at = err < 0 ? (size_t)(r->p - line.p) : 0;
+    return err;
+}
