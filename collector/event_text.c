@@ -47,7 +47,7 @@ char *event_text_fold(struct str s)
 static struct str folded(struct event_text *t, struct str s)
 {
     s.len = MIN(s.len, (size_t)TEXT_MAX);
-    if (s.len == 0 || !fold_is_needed(s))
+    if (s.len == 0)
         return s;
     return (struct str){t->folded, fold(s, t->folded)};
 }

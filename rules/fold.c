@@ -5,6 +5,10 @@
  */
 #include "rules/fold.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 struct fold_run {
     uint32_t first, last;
     int32_t distance;
@@ -126,20 +130,29 @@ size_t utf8_put(uint32_t cp, char out[static 4])
     return 4;
 }
 
-bool fold_is_needed(struct str s)
+/* Folds the ASCII text at the start of s, 16 bytes at a time. Returns how many bytes that were. */
+static size_t fold_ascii(struct str s, char *out)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.p[i];
-        if (c >= 0x80 || (c >= 'A' && c <= 'Z'))
-            return true;
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i before_a = _mm_set1_epi8('A' - 1), behind_z = _mm_set1_epi8('Z' + 1), bit = _mm_set1_epi8('a' - 'A');
+    for (; i + 16 <= s.len; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+        if (_mm_movemask_epi8(v))
+            break;
+        __m128i is_capital = _mm_and_si128(_mm_cmpgt_epi8(v, before_a), _mm_cmplt_epi8(v, behind_z));
+        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_or_si128(v, _mm_and_si128(is_capital, bit)));
     }
-    return false;
+#endif
+    for (; i < s.len && (uint8_t)s.p[i] < 0x80; i++)
+        out[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + ('a' - 'A') : s.p[i]);
+    return i;
 }
 
 size_t fold(struct str s, char *out)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s.len;) {
+    size_t n = fold_ascii(s, out);
+    for (size_t i = n; i < s.len;) {
         uint8_t c = (uint8_t)s.p[i];
         if (c < 0x80) {
             out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);

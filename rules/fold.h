@@ -11,8 +11,6 @@
 /* A folded string can be longer than the original (a two-byte letter may fold to a three-byte one). */
 #define FOLD_MAX(len) ((len) + (len) / 2)
 
-bool fold_is_needed(struct str s); /* false: folding s gives s */
-
 /* Writes the folded form to out, which has room for FOLD_MAX(s.len) bytes; returns its length. */
 size_t fold(struct str s, char *out);
 

@@ -1,39 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An event's way through the rules: find the log sources it belongs to, try the rules of those, report what matched,
- * and give hits to the correlations. Values are folded at most once an event, whatever number of rules looks at them.
- *
- * The rules of a source are tried one after the other; one index over all needles would go in here, below try_source.
+ * An event's way through the rules: find the log sources it belongs to, find the predicates that its values satisfy, look at
+ * the rules which those trigger, report what matched, and give hits to the correlations. Values are folded at most once
+ * an event, whatever number of rules looks at them. index.h tells how the rules are laid out for this.
  */
 #include "rules/matcher.h"
 
+#include "rules/activation.h"
 #include "rules/hits.h"
 
 #include <errno.h>
 
 #define SCRATCH_MAX (8 * MIB) /* folded text of one event */
 #define VALUE_RAW   EVENT_FIELDS_MAX
+#define EPOCH_MAX   (UINT32_MAX / 2)
+
+#define SORT_BY_HAND_MAX 48
 
 struct slot { /* where a field's values start in the event */
     uint32_t epoch;
     uint16_t first;
 };
 
+struct known {      /* about a predicate and the event at hand */
+    uint32_t stamp; /* twice the epoch, and 1 when it holds */
+    uint16_t value; /* then: the value that satisfies it, or VALUE_NONE */
+};
+#define VALUE_NONE UINT16_MAX
+
 struct matcher {
     const struct ruleset *rs;
+    const struct index *ix;
     struct arena *arena;
     struct match_env env;
-    uint32_t epoch; /* of the event: what slots and values belong to */
+    struct activations *activations;
+    const struct activation *active; /* of the event */
+    struct event_values event_values;
+    uint32_t epoch; /* of the event: what slots, values and so on belong to */
     struct slot slots[NAMES_MAX];
     uint16_t next[EVENT_FIELDS_MAX]; /* the next value of the same field, or VALUE_RAW */
     uint32_t value_epoch[EVENT_FIELDS_MAX + 1];
     struct value values[EVENT_FIELDS_MAX + 1];
-    uint32_t *tried; /* by loaded rule: the epoch in which it matched */
+    struct known *known;  /* by predicate */
+    uint32_t *triggered;  /* by plan: the epoch in which it was */
+    uint32_t *candidates; /* plans triggered by the event */
+    size_t n_candidates;
     const struct event *ev; /* during matcher_eval */
     struct hits hits;
+    uint64_t events, rules_tried;
     struct matched matched[MATCHED_MAX];
+    uint32_t matched_leaf[MATCHED_MAX];
     size_t n_matched;
 };
+
+/* ---- life ---- */
+
+static int event_first(void *ctx, name_id field);
+static int event_next(void *ctx, int value);
+static struct str event_text(void *ctx, int value);
 
 struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
 {
@@ -41,9 +65,15 @@ struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
     if (!m)
         return NULL;
     m->rs = rs;
+    m->ix = rs->index;
+    m->event_values = (struct event_values){m, event_first, event_next, event_text};
     m->arena = arena_new(SCRATCH_MAX);
-    m->tried = calloc(rs->n_loaded + 1, sizeof(*m->tried));
-    if (hits_init(&m->hits, rs, memory_max) < 0 || !m->arena || !m->tried || match_env_init(&m->env, m->arena) < 0)
+    m->activations = activations_new(rs);
+    m->known = calloc(m->ix->n_predicates + 1, sizeof(*m->known));
+    m->triggered = calloc(rs->n_plans + 1, sizeof(*m->triggered));
+    m->candidates = calloc(rs->n_plans + 1, sizeof(*m->candidates));
+    if (hits_init(&m->hits, rs, memory_max) < 0 || !m->arena || !m->activations || !m->known || !m->triggered ||
+        !m->candidates || match_env_init(&m->env, m->arena) < 0)
         return matcher_free(m);
     return m;
 }
@@ -54,21 +84,27 @@ struct matcher *matcher_free(struct matcher *m)
         return NULL;
     match_env_clear(&m->env);
     hits_clear(&m->hits);
+    activations_free(m->activations);
     arena_free(m->arena);
-    free(m->tried);
+    free(m->known);
+    free(m->triggered);
+    free(m->candidates);
     free(m);
     return NULL;
 }
 
 /* ---- values of the event ---- */
 
-static void index_event(struct matcher *m, const struct event *ev)
+static void begin_event(struct matcher *m, const struct event *ev)
 {
+    match_env_begin(&m->env);
     m->ev = ev;
-    if (++m->epoch == 0) { /* wrapped: nothing may look like it belonged to this event */
+    m->n_candidates = 0;
+    if (++m->epoch == EPOCH_MAX) { /* nothing of old may look like it belonged to this event */
         memset(m->slots, 0, sizeof(m->slots));
         memset(m->value_epoch, 0, sizeof(m->value_epoch));
-        memset(m->tried, 0, (m->rs->n_loaded + 1) * sizeof(*m->tried));
+        memset(m->known, 0, m->ix->n_predicates * sizeof(*m->known));
+        memset(m->triggered, 0, m->rs->n_plans * sizeof(*m->triggered));
         m->epoch = 1;
     }
     for (size_t i = MIN((size_t)ev->n, (size_t)EVENT_FIELDS_MAX); i-- > 0;) {
@@ -111,7 +147,22 @@ const struct value *matcher_value(struct matcher *m, name_id field)
     return i < 0 ? NULL : value_at(m, i);
 }
 
-/* ---- leaves and trees ---- */
+static int event_first(void *ctx, name_id field)
+{
+    return first_value(ctx, field);
+}
+
+static int event_next(void *ctx, int value)
+{
+    return next_value(ctx, value);
+}
+
+static struct str event_text(void *ctx, int value)
+{
+    return value_at(ctx, value)->text;
+}
+
+/* ---- predicates that are tried ---- */
 
 static bool field_has_null(struct matcher *m, int first)
 {
@@ -130,33 +181,12 @@ static bool fields_relate(struct matcher *m, const struct needle *p, int first, 
     return false;
 }
 
-/* Whether the field's values satisfy the needle; *ret_value is the index of the one that does, or -1. */
-static bool needle_holds(struct matcher *m, const struct needle *p, int first, const name_id *map, int *ret_value)
-{
-    *ret_value = first;
-    switch (p->op) {
-    case NEEDLE_NULL:
-        return field_has_null(m, first);
-    case NEEDLE_EXISTS:
-        return first >= 0;
-    case NEEDLE_MISSING:
-        return first < 0;
-    case NEEDLE_FIELD:
-        return fields_relate(m, p, first, first_value(m, map[p->other]));
-    default:
-        break;
-    }
-    for (int i = first; i >= 0; i = next_value(m, i)) {
-        *ret_value = i;
-        if (needle_match(p, value_at(m, i), &m->env))
-            return true;
-    }
-    return false;
-}
-
-/* A keyword in a structured event: any value of any field. */
+/* Any value of the event, or its whole text. */
 static bool keyword_holds(struct matcher *m, const struct needle *p, int *ret_value)
 {
+    *ret_value = VALUE_RAW;
+    if (!m->ev->is_structured)
+        return m->ev->raw.len && needle_match(p, value_at(m, VALUE_RAW), &m->env);
     for (int i = 0; i < m->ev->n && i < EVENT_FIELDS_MAX; i++) {
         *ret_value = i;
         if (needle_match(p, value_at(m, i), &m->env))
@@ -165,60 +195,93 @@ static bool keyword_holds(struct matcher *m, const struct needle *p, int *ret_va
     return false;
 }
 
-static int leaf_first(const struct matcher *m, const struct leaf *leaf, const name_id *map)
+/* Whether the event's values satisfy the predicate; *ret_value is the one that does, or -1. */
+static bool try_predicate(struct matcher *m, const struct predicate *p, int *ret_value)
 {
-    return first_value(m, leaf->field == F_NONE ? F_EVENT_ORIGINAL : map[leaf->field]);
-}
-
-static bool leaf_holds(struct matcher *m, const struct leaf *leaf, const struct needle *p, int first,
-                       const name_id *map, int *ret_value)
-{
-    return leaf->field == F_NONE && m->ev->is_structured ? keyword_holds(m, p, ret_value)
-                                                         : needle_holds(m, p, first, map, ret_value);
-}
-
-static bool leaf_eval(struct matcher *m, const struct leaf *leaf, const name_id *map)
-{
-    int first = leaf_first(m, leaf, map), value;
-    for (size_t i = 0; i < leaf->n; i++)
-        if (leaf_holds(m, leaf, &leaf->needles[i], first, map, &value))
+    const struct needle *needle = p->needle;
+    if (p->field == F_NONE)
+        return keyword_holds(m, needle, ret_value);
+    int first = first_value(m, p->field);
+    *ret_value = first;
+    switch (needle->op) {
+    case NEEDLE_NULL:
+        return field_has_null(m, first);
+    case NEEDLE_EXISTS:
+        return first >= 0;
+    case NEEDLE_MISSING:
+        return first < 0;
+    case NEEDLE_FIELD:
+        return fields_relate(m, needle, first, first_value(m, p->other));
+    default:
+        break;
+    }
+    for (int i = first; i >= 0; i = next_value(m, i)) {
+        *ret_value = i;
+        if (needle_match(needle, value_at(m, i), &m->env))
             return true;
+    }
     return false;
 }
 
-static bool eval(struct matcher *m, const struct expr *e, const name_id *map)
+static bool is_known(const struct matcher *m, uint32_t id)
 {
-    switch (e->kind) {
-    case EXPR_AND:
-        for (size_t i = 0; i < e->n; i++)
-            if (!eval(m, e->kids[i], map))
+    return m->known[id].stamp >> 1 == m->epoch;
+}
+
+static bool predicate_holds(struct matcher *m, uint32_t word)
+{
+    uint32_t id = word & ~NODE_IS_TRIED;
+    if (is_known(m, id))
+        return m->known[id].stamp & 1;
+    if (!(word & NODE_IS_TRIED))
+        return false;
+    const struct predicate *p = &m->ix->predicates[id];
+    int value = -1;
+    bool holds = (p->gate == PREDICATE_NONE || is_known(m, p->gate)) && try_predicate(m, p, &value);
+    m->known[id] = (struct known){m->epoch * 2 + holds, value < 0 ? VALUE_NONE : (uint16_t)value};
+    return holds;
+}
+
+/* ---- programs ---- */
+
+static bool run(struct matcher *m, const uint32_t *node)
+{
+    const uint32_t *end = node + NODE_SIZE(*node);
+    switch (NODE_KIND(*node)) {
+    case NODE_AND:
+        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))
+            if (!run(m, kid))
                 return false;
         return true;
-    case EXPR_OR:
-        for (size_t i = 0; i < e->n; i++)
-            if (eval(m, e->kids[i], map))
+    case NODE_OR:
+        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))
+            if (run(m, kid))
                 return true;
         return false;
-    case EXPR_NOT:
-        return !eval(m, e->kids[0], map);
-    case EXPR_LEAF:
-        return leaf_eval(m, e->leaf, map);
+    case NODE_NOT:
+        return !run(m, node + 1);
+    case NODE_LEAF:
+        for (const uint32_t *word = node + 2; word < end; word++)
+            if (predicate_holds(m, *word))
+                return true;
+        return false;
     }
     return false;
 }
 
 /* ---- why it matched ---- */
 
-static void explain_leaf(struct matcher *m, const struct leaf *leaf, const name_id *map)
+static void explain_leaf(struct matcher *m, const struct plan *plan, const uint32_t *node)
 {
-    int first = leaf_first(m, leaf, map), value;
+    const struct leaf *leaf = plan->leaves[node[1]];
     for (size_t i = 0; i < leaf->n && m->n_matched < MATCHED_MAX; i++) {
-        if (!leaf_holds(m, leaf, &leaf->needles[i], first, map, &value))
+        if (!predicate_holds(m, node[2 + i]))
             continue;
+        uint16_t value = m->known[node[2 + i] & ~NODE_IS_TRIED].value;
         m->matched[m->n_matched++] = (struct matched){
-            .field = leaf->field == F_NONE ? F_NONE : map[leaf->field],
+            .field = leaf->field == F_NONE ? F_NONE : plan->map[leaf->field],
             .field_name = leaf->field_name,
-            .value = value < 0 ? (struct str){0} : value_at(m, value)->text,
+            .value = value == VALUE_NONE ? (struct str){0} : value_at(m, value)->text,
             .pattern = leaf->needles[i].shown,
             .selection = leaf->selection,
         };
@@ -226,66 +289,189 @@ static void explain_leaf(struct matcher *m, const struct leaf *leaf, const name_
     }
 }
 
-/* Notes the satisfied leaves of a tree that holds, without those under a "not". */
-static void explain(struct matcher *m, const struct expr *e, const name_id *map)
+/* Notes the satisfied leaves of a program that holds, without those under a "not". */
+static void explain(struct matcher *m, const struct plan *plan, const uint32_t *node)
 {
-    if (e->kind == EXPR_LEAF)
-        explain_leaf(m, e->leaf, map);
-    for (size_t i = 0; i < e->n && e->kind != EXPR_NOT && m->n_matched < MATCHED_MAX; i++)
-        if (e->kind == EXPR_AND || eval(m, e->kids[i], map))
-            explain(m, e->kids[i], map);
+    enum node_kind kind = NODE_KIND(*node);
+    if (kind == NODE_LEAF)
+        explain_leaf(m, plan, node);
+    if (kind == NODE_LEAF || kind == NODE_NOT)
+        return;
+    const uint32_t *end = node + NODE_SIZE(*node);
+    for (const uint32_t *kid = node + 1; kid < end && m->n_matched < MATCHED_MAX; kid += NODE_SIZE(*kid))
+        if (kind == NODE_AND || run(m, kid))
+            explain(m, plan, kid);
 }
 
 const struct matched *matcher_explain(struct matcher *m, const struct plan *plan, size_t *ret_n)
 {
     m->n_matched = 0;
-    explain(m, plan->entry->expr, plan->map);
+    explain(m, plan, plan->program);
     *ret_n = m->n_matched;
     return m->matched;
 }
 
-/* ---- sources ---- */
+/* ---- what the index finds ---- */
 
-static bool source_has(struct matcher *m, const struct source *s)
+static void add_candidates(struct matcher *m, const struct span *span)
 {
-    for (size_t w = 0; w < s->n_when; w++) {
-        int first = first_value(m, s->when[w].field);
-        bool holds = s->is_declared && first < 0;
-        for (int i = first; i >= 0 && !holds; i = next_value(m, i))
-            for (size_t k = 0; k < s->when[w].n && !holds; k++)
-                holds = s->is_declared ? str_eq_nocase(value_at(m, i)->text, s->when[w].values[k])
-                                       : str_eq(value_at(m, i)->text, s->when[w].values[k]);
-        if (!holds)
-            return false;
+    const uint32_t *plans = m->ix->triggered + span->first;
+    for (uint32_t i = 0; i < span->n; i++) {
+        uint32_t plan = plans[i];
+        if (m->triggered[plan] == m->epoch || !m->active->is_active[m->rs->plans[plan].source])
+            continue;
+        m->triggered[plan] = m->epoch;
+        m->candidates[m->n_candidates++] = plan;
     }
-    return true;
 }
 
-static int try_source(struct matcher *m, const struct source *s)
+static void found(struct matcher *m, uint32_t id, int value)
 {
-    int ret = 0;
-    for (size_t i = 0; i < s->n_plans; i++) {
-        const struct plan *plan = &s->plans[i];
-        if (m->tried[plan->entry->loaded] == m->epoch || !eval(m, plan->entry->expr, plan->map))
-            continue;
-        m->tried[plan->entry->loaded] = m->epoch; /* not again by way of another source */
-        int err = hits_add(&m->hits, plan);
-        ret = err < 0 ? err : ret;
+    if (is_known(m, id))
+        return;
+    m->known[id] = (struct known){m->epoch * 2 + 1, (uint16_t)value};
+    add_candidates(m, &m->ix->predicates[id].plans);
+}
+
+static void find_texts(struct matcher *m, const struct field_index *fi, const struct value *v, int value)
+{
+    for (uint32_t id = text_table_find(&fi->texts, v->folded); id != TEXT_UNKNOWN; id = m->ix->predicates[id].same_text)
+        found(m, id, value);
+    if (!fi->has_numbers || v->type == VALUE_STR || v->type == VALUE_BOOL)
+        return;
+    double n = v->type == VALUE_INT ? (double)v->field->i : v->field->f;
+    struct str key = {(const char *)&n, sizeof(n)};
+    for (uint32_t id = text_table_find(&fi->numbers, key); id != TEXT_UNKNOWN; id = m->ix->predicates[id].same_number)
+        found(m, id, value);
+}
+
+static void find_networks(struct matcher *m, const struct field_index *fi, const struct value *v, int value)
+{
+    uint8_t address[16];
+    uint32_t ids[129];
+    bool is_v4;
+    if (address_parse(v->text, address, &is_v4) < 0)
+        return;
+    size_t n = network_trie_find(&fi->networks, address, ids);
+    for (size_t i = 0; i < n; i++)
+        found(m, ids[i], value);
+}
+
+static void compare_literals(struct matcher *m, const struct grams *g, const struct gram_table *t, uint32_t gram,
+                             struct str text, size_t at, int value)
+{
+    uint32_t n;
+    const struct gram_entry *entries = grams_find(t, gram, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct literal *l = &g->literals[entries[i].literal];
+        if (l->classes & m->active->classes && !is_known(m, l->predicate) && literal_stands(l, entries[i].at, text, at))
+            found(m, l->predicate, value);
     }
-    return ret;
+}
+
+static void find_literals(struct matcher *m, const struct grams *g, struct str text, int value)
+{
+    const char *framed = text.p - 1;
+    size_t end = text.len + 1; /* positions where a pair can begin */
+    if (g->quads.size && g->pairs.size) {
+        for (size_t i = 0; i < end; i++) {
+            if (gram_may_be(&g->quads, gram_at(framed + i)))
+                compare_literals(m, g, &g->quads, gram_at(framed + i), text, i, value);
+            if (gram_may_be(&g->pairs, pair_at(framed + i)))
+                compare_literals(m, g, &g->pairs, pair_at(framed + i), text, i, value);
+        }
+    } else if (g->quads.size) {
+        for (size_t i = 0; i < end; i++)
+            if (gram_may_be(&g->quads, gram_at(framed + i)))
+                compare_literals(m, g, &g->quads, gram_at(framed + i), text, i, value);
+    } else if (g->pairs.size) {
+        for (size_t i = 0; i < end; i++)
+            if (gram_may_be(&g->pairs, pair_at(framed + i)))
+                compare_literals(m, g, &g->pairs, pair_at(framed + i), text, i, value);
+    }
+}
+
+static void find_in_value(struct matcher *m, const struct field_index *fi, int value)
+{
+    struct value *v = value_at(m, value);
+    add_candidates(m, &fi->present);
+    if (v->type == VALUE_NULL)
+        return;
+    if (fi->has_texts || fi->grams.n)
+        value_fold(v, &m->env);
+    if (fi->has_texts)
+        find_texts(m, fi, v, value);
+    if (fi->has_networks)
+        find_networks(m, fi, v, value);
+    if (fi->grams.n && v->folded.len)
+        find_literals(m, &fi->grams, v->folded, value);
+}
+
+static void find_predicates(struct matcher *m)
+{
+    const struct index *ix = m->ix;
+    const struct event *ev = m->ev;
+    size_t n = MIN((size_t)ev->n, (size_t)EVENT_FIELDS_MAX);
+    bool has_keywords = ix->has_keywords && m->active->needs_field[0];
+    for (size_t i = 0; i < n; i++) {
+        uint16_t place = ix->field_of[ev->fields[i].key % NAMES_MAX];
+        if (place && m->active->needs_field[place])
+            find_in_value(m, &ix->fields[place], (int)i);
+        if (has_keywords && ev->is_structured)
+            find_in_value(m, &ix->fields[0], (int)i);
+    }
+    if (ev->raw.len == 0)
+        return;
+    uint16_t original = ix->field_of[F_EVENT_ORIGINAL];
+    if (original && m->active->needs_field[original])
+        find_in_value(m, &ix->fields[original], VALUE_RAW);
+    if (has_keywords && !ev->is_structured)
+        find_in_value(m, &ix->fields[0], VALUE_RAW);
+}
+
+static int compare_plans(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* In the order of loading, whatever triggered them first. */
+static void sort_candidates(struct matcher *m)
+{
+    if (m->n_candidates > SORT_BY_HAND_MAX) {
+        qsort(m->candidates, m->n_candidates, sizeof(*m->candidates), compare_plans);
+        return;
+    }
+    for (size_t i = 1; i < m->n_candidates; i++) {
+        uint32_t plan = m->candidates[i];
+        size_t at = i;
+        for (; at && m->candidates[at - 1] > plan; at--)
+            m->candidates[at] = m->candidates[at - 1];
+        m->candidates[at] = plan;
+    }
 }
 
 int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, void *ctx)
 {
     int ret = 0;
-    arena_reset(m->arena);
-    index_event(m, ev);
+    begin_event(m, ev);
+    m->events++;
     hits_begin(&m->hits, m, ev, on_match, ctx);
-    m->env.is_out_of_memory = false;
-    for (size_t i = 0; i < m->rs->n_sources; i++) {
-        if (!source_has(m, m->rs->sources[i]))
+    m->active = activations_get(m->activations, &m->event_values);
+    if (m->active->n_sources) {
+        find_predicates(m);
+        for (size_t i = 0; i < m->active->n_sources; i++)
+            add_candidates(m, &m->ix->always[m->active->sources[i]]);
+        sort_candidates(m);
+    }
+    const struct rule_entry *last = NULL; /* that matched: not again by way of another source */
+    m->rules_tried += m->n_candidates;
+    for (size_t i = 0; i < m->n_candidates; i++) {
+        const struct plan *plan = &m->rs->plans[m->candidates[i]];
+        if (plan->entry == last || !run(m, plan->program))
             continue;
-        int err = try_source(m, m->rs->sources[i]);
+        last = plan->entry;
+        int err = hits_add(&m->hits, plan);
         ret = err < 0 ? err : ret;
     }
     hits_end(&m->hits);
@@ -294,6 +480,7 @@ int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, v
 
 void matcher_stats(const struct matcher *m, struct matcher_stats *ret)
 {
-    *ret = (struct matcher_stats){.regex_gave_up = m->env.regex_gave_up};
+    *ret = (struct matcher_stats){
+        .regex_gave_up = m->env.regex_gave_up, .events = m->events, .rules_tried = m->rules_tried};
     hits_stats(&m->hits, ret);
 }

@@ -61,6 +61,7 @@ typedef void (*match_fn)(const struct match *m, void *ctx);
 struct matcher_stats {
     uint64_t events, matches, correlation_hits;          /* of detections; triggers */
     uint64_t late_hits;                                  /* left out: they came after the watermark */
+    uint64_t rules_tried;                                /* looked at because something that they need was there */
     uint64_t groups, group_bytes, evicted, evicted_live; /* live: its window was still open */
     uint64_t dropped_hits;                               /* the oldest of a group with more hits than it may hold */
     uint64_t regex_gave_up; /* regex matches that reached PCRE2's limits: taken as no match */

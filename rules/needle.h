@@ -4,9 +4,8 @@
  * transforming modifiers) become a list of tokens, and that list becomes the cheapest comparison that does the job:
  * equal, prefix, suffix, contains, or a general wildcard match without backtracking between stars.
  *
- * Strings are compared on folded text (fold.h), made once per event value. A small filter of the byte pairs that occur in
- * the value rejects most `contains` needles before any search. Patterns live in the rule set's arena and are immutable;
- * values belong to one matcher.
+ * Strings are compared on folded text (fold.h), made once per event value. Patterns live in the rule set's arena and are
+ * immutable; values belong to one matcher. index.h says how all the needles of a rule set are looked for at once.
  */
 #pragma once
 
@@ -76,14 +75,9 @@ struct cidr {
     uint8_t addr[16], bits; /* IPv4 as ::ffff:a.b.c.d; bits of the 128 */
 };
 
-#define PAIR_BITS 1024 /* size of the byte pair filter */
-#define PAIRS_MAX 4    /* pairs of a needle that are looked up */
-
 struct needle {
     enum needle_op op;
     bool is_cased, is_number;
-    uint8_t n_pairs;
-    uint16_t pairs[PAIRS_MAX];
     struct str text;  /* needle: folded unless cased */
     struct str shown; /* as a person would write it */
     union {
@@ -113,14 +107,15 @@ struct value {
     struct str text;
     enum value_type type;
     const struct field *field; /* NULL for event.original */
-    bool is_folded, has_pairs;
-    struct str folded;
+    bool is_folded;
+    struct str folded; /* framed (grams.h) */
     char scratch[32];
-    uint64_t pairs[PAIR_BITS / 64];
 };
 
 struct match_env {       /* what matching needs, one a matcher */
     struct arena *arena; /* reset by the owner for each event */
+    char *folded;        /* where folded text goes first: of match_env_begin's event */
+    size_t n_folded;
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
@@ -129,10 +124,16 @@ struct match_env {       /* what matching needs, one a matcher */
 };
 
 int match_env_init(struct match_env *env, struct arena *arena);
+void match_env_begin(struct match_env *env); /* the next event: values of the one before are gone */
 void match_env_clear(struct match_env *env);
 
 void value_of_field(const struct field *f, struct value *ret);
 void value_of_text(struct str text, struct value *ret);
+
+/* Makes v->folded. When memory runs out it is empty, and env says so. */
+void value_fold(struct value *v, struct match_env *env);
+
+int address_parse(struct str s, uint8_t ret[static 16], bool *ret_is_v4); /* IPv4 as ::ffff:a.b.c.d. 0 or -EINVAL */
 
 bool needle_match(const struct needle *p, struct value *v, struct match_env *env);
 bool value_relates(struct value *v, enum needle_op relation, struct value *other, struct match_env *env);

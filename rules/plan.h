@@ -130,18 +130,20 @@ struct mapping {
     struct mapping *next;
 };
 
-struct source {       /* events of one log source, and the rules that look at them */
+struct source {       /* events of one log source */
     bool is_declared; /* without mapping: `when` is what the event declares itself, and what is absent fits */
+    uint32_t place;   /* in ruleset.sources */
     const struct when *when;
     size_t n_when;
     const name_id *map; /* author's field -> field of the event */
-    struct plan *plans;
-    size_t n_plans, cap_plans;
 };
 
-struct plan {
+struct plan { /* a rule for the events of one source */
     const struct rule_entry *entry;
     const name_id *map;
+    uint32_t source;            /* place in ruleset.sources */
+    const uint32_t *program;    /* index.h */
+    const struct leaf **leaves; /* of the program */
 };
 
 /* ---- the whole ---- */
@@ -174,13 +176,16 @@ struct ruleset {
         struct rule_entry *entry;
     } * keys;
     size_t n_keys, cap_keys;
-    bool is_compiled, has_keywords;
+    bool is_compiled;
     bool is_without_mapping;
     name_id declared[3];              /* without mapping: product, category, service */
     const struct rule_entry **loaded; /* after compile: detections and correlations that stayed */
     size_t n_loaded;
     struct source **sources;
     size_t n_sources, cap_sources;
+    struct plan *plans; /* by rule, in the order of loading */
+    size_t n_plans, cap_plans;
+    struct index *index;
     const struct correlation **correlations;
     size_t n_correlations;
     int64_t horizon_ns;

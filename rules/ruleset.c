@@ -4,7 +4,7 @@
  * other documents, so that its error comes with its line; compiling does the rest: placeholders, filters, references,
  * log sources. A document that fails is taken out as a whole and never disturbs another.
  */
-#include "rules/plan.h"
+#include "rules/index.h"
 
 #include <errno.h>
 
@@ -93,12 +93,11 @@ struct ruleset *ruleset_free(struct ruleset *rs)
         pcre2_code_free(r->code);
     for (size_t i = 0; i < rs->n_kept; i++)
         arena_free(rs->kept[i]);
-    for (size_t i = 0; i < rs->n_sources; i++)
-        free(rs->sources[i]->plans);
     for (struct placeholder *p = rs->placeholders; p; p = p->next)
         free(p->values);
     free(rs->kept);
     free(rs->sources);
+    free(rs->plans);
     free(rs->entries);
     free(rs->keys);
     arena_free(rs->scratch);
@@ -314,7 +313,7 @@ static int source_of(struct ruleset *rs, struct mapping *m, name_id last, struct
         struct source *s = arena_alloc(rs->arena, sizeof(*s));
         if (!s || plan_grow(&rs->sources, &rs->cap_sources, rs->n_sources, sizeof(struct source *)) < 0)
             return -ENOMEM;
-        *s = (struct source){.when = m->when, .n_when = m->n_when};
+        *s = (struct source){.place = (uint32_t)rs->n_sources, .when = m->when, .n_when = m->n_when};
         s->map = make_map(rs, m, last);
         if (!s->map)
             return -ENOMEM;
@@ -324,11 +323,11 @@ static int source_of(struct ruleset *rs, struct mapping *m, name_id last, struct
     return 0;
 }
 
-static int source_add(struct source *s, const struct rule_entry *e, const name_id *map)
+static int plan_add(struct ruleset *rs, const struct source *s, const struct rule_entry *e, const name_id *map)
 {
-    if (plan_grow(&s->plans, &s->cap_plans, s->n_plans, sizeof(*s->plans)) < 0)
+    if (plan_grow(&rs->plans, &rs->cap_plans, rs->n_plans, sizeof(*rs->plans)) < 0)
         return -ENOMEM;
-    s->plans[s->n_plans++] = (struct plan){e, map};
+    rs->plans[rs->n_plans++] = (struct plan){.entry = e, .map = map, .source = s->place};
     return 0;
 }
 
@@ -365,7 +364,7 @@ static int declared_source(struct ruleset *rs, const struct rule *r, const name_
     struct str *texts = arena_array(rs->arena, ARRAY_LEN(values), sizeof(*texts));
     if (!s || !when || !texts || plan_grow(&rs->sources, &rs->cap_sources, rs->n_sources, sizeof(struct source *)) < 0)
         return -ENOMEM;
-    *s = (struct source){.is_declared = true, .when = when, .map = identity};
+    *s = (struct source){.place = (uint32_t)rs->n_sources, .is_declared = true, .when = when, .map = identity};
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         if (!values[i])
             continue;
@@ -383,7 +382,7 @@ static int plan_rule(struct ruleset *rs, struct rule_entry *e, const name_id *id
     if (rs->is_without_mapping) {
         struct source *s;
         int err = declared_source(rs, &e->pub, identity, &s);
-        return err < 0 ? err : source_add(s, e, s->map);
+        return err < 0 ? err : plan_add(rs, s, e, s->map);
     }
     for (struct mapping *m = rs->mappings; m; m = m->next) {
         if (!attribute_is(m->product, e->pub.product) || !attribute_is(m->category, e->pub.category) ||
@@ -391,7 +390,7 @@ static int plan_rule(struct ruleset *rs, struct rule_entry *e, const name_id *id
             continue;
         struct source *s;
         int err = source_of(rs, m, last, &s);
-        if (err < 0 || source_add(s, e, e->is_ecs ? identity : s->map) < 0)
+        if (err < 0 || plan_add(rs, s, e, e->is_ecs ? identity : s->map) < 0)
             return -ENOMEM;
         is_mapped = true;
     }
@@ -421,8 +420,6 @@ static int plan_rules(struct ruleset *rs, struct diags *diags)
             continue;
         e->loaded = rs->n_loaded;
         rs->loaded[rs->n_loaded++] = e;
-        for (const struct leaf *l = e->leaves; l; l = l->next)
-            rs->has_keywords |= l->field == F_NONE;
         if (e->kind == ENTRY_DETECTION && plan_rule(rs, e, identity, last, diags) < 0)
             return -ENOMEM;
     }
@@ -445,6 +442,7 @@ int ruleset_compile(struct ruleset *rs, struct diags *diags)
     if (unlinked < 0)
         return unlinked;
     int err = plan_rules(rs, diags);
+    err = err < 0 ? err : index_build(rs);
     return err < 0 ? err : unexpanded + unlinked;
 }
 
@@ -468,7 +466,7 @@ const struct rule *ruleset_find(const struct ruleset *rs, const char *id_or_name
 
 bool ruleset_has_keywords(const struct ruleset *rs)
 {
-    return rs->has_keywords;
+    return rs->index && rs->index->has_keywords;
 }
 
 int64_t ruleset_horizon_ns(const struct ruleset *rs)
