@@ -31,7 +31,8 @@ struct reader {
     struct str text;
     struct arena *arena;
     struct diag *diag;
-    size_t count; /* nodes so far, aliases expanded */
+    size_t count;            /* nodes so far, aliases expanded */
+    size_t at_char, at_byte; /* a place in text: libyaml counts characters */
     struct anchor *anchors;
     size_t n_anchors, cap_anchors;
 };
@@ -230,6 +231,41 @@ static int read_alias(struct reader *r, int depth, struct yaml **ret, int *ret_h
 
 /* ---- nodes ---- */
 
+static size_t count_chars(struct str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += ((uint8_t)s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* Byte offset of a character; they are asked for in order. */
+static size_t byte_of(struct reader *r, size_t at_char)
+{
+    while (r->at_byte < r->text.len && r->at_char < at_char) {
+        r->at_byte++;
+        while (r->at_byte < r->text.len && ((uint8_t)r->text.p[r->at_byte] & 0xC0) == 0x80)
+            r->at_byte++;
+        r->at_char++;
+    }
+    return r->at_byte;
+}
+
+/* Keeps a scalar as it is written when an offset in its text does not tell the column. */
+static int keep_source(struct reader *r, struct yaml *y)
+{
+    const yaml_event_t *e = &r->event;
+    yaml_scalar_style_t style = e->data.scalar.style;
+    bool is_block = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE;
+    size_t quotes = style == YAML_SINGLE_QUOTED_SCALAR_STYLE || style == YAML_DOUBLE_QUOTED_SCALAR_STYLE ? 2 : 0;
+    size_t written = e->end_mark.index - e->start_mark.index;
+    if (!is_block && e->end_mark.line == e->start_mark.line && written == count_chars(y->text) + quotes)
+        return 0;
+    size_t from = byte_of(r, e->start_mark.index), to = byte_of(r, e->end_mark.index);
+    y->source = arena_strndup(r->arena, r->text.p + from, to - from);
+    return y->source ? 0 : out_of_memory(r);
+}
+
 static int read_scalar(struct reader *r, struct yaml *y)
 {
     bool is_string;
@@ -239,7 +275,7 @@ static int read_scalar(struct reader *r, struct yaml *y)
     y->kind = YAML_SCALAR;
     y->is_quoted = is_string || r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     struct str text = {(const char *)r->event.data.scalar.value, r->event.data.scalar.length};
-    return arena_str(r->arena, text, &y->text) < 0 ? out_of_memory(r) : 0;
+    return arena_str(r->arena, text, &y->text) < 0 ? out_of_memory(r) : keep_source(r, y);
 }
 
 static int read_list(struct reader *r, int depth, struct yaml *y, int *height)
@@ -419,6 +455,8 @@ int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, si
 {
     if (text.len > YAML_BYTES_MAX)
         return diag_set(diag, -E2BIG, "longer than %zu bytes", YAML_BYTES_MAX);
+    if (str_starts(text, STR("\xef\xbb\xbf"))) /* libyaml counts it as a column of the first line */
+        text = (struct str){text.p + 3, text.len - 3};
     struct reader r = {.text = text, .arena = arena, .diag = diag};
     if (!yaml_parser_initialize(&r.parser))
         return out_of_memory(&r);

@@ -18,9 +18,11 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml {
     enum yaml_kind kind;
-    int line, col;       /* 1-based, where the node starts */
-    bool is_quoted;      /* scalar in quotes or block style: always a string */
-    struct str text;     /* scalar; NUL-terminated as well */
+    int line, col;   /* 1-based, where the node starts */
+    bool is_quoted;  /* scalar in quotes or block style: always a string */
+    struct str text; /* scalar; NUL-terminated as well */
+    const char
+        *source; /* scalar that is not written as its text (lines, escapes, a tag): as it is written; else NULL */
     struct yaml **keys;  /* map: scalar nodes */
     struct yaml **items; /* list elements or map values */
     size_t n;
@@ -30,6 +32,9 @@ struct yaml {
  * limit), -ENOMEM. An empty document yields a NULL entry. An alias shares its anchor's node: the tree may hold a node
  * at several places, never within itself. Merge keys and application tags are errors. */
 int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n, struct diag *diag);
+
+/* Line and column of the byte at `offset` of a scalar's text, within folded lines, block scalars and escapes too. */
+void yaml_place(const struct yaml *y, size_t offset, int *ret_line, int *ret_col);
 
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL where absent or not a map */
 bool yaml_is_null(const struct yaml *y); /* NULL pointer, ~, null, Null, NULL or empty plain scalar */

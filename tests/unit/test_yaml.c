@@ -122,6 +122,40 @@ static void test_documents(void **state)
     assert_non_null(yaml_get(docs[0], "a"));
 }
 
+/* Where does `word` stand? Its text is that of the first scalar under "k". */
+static void check_place(const char *yaml, const char *word, int line, int col)
+{
+    const struct yaml *y = yaml_get(parse_one(yaml), "k");
+    const char *at = y->text.p ? strstr(y->text.p, word) : NULL;
+    int got_line, got_col;
+    assert_non_null(at);
+    yaml_place(y, (size_t)(at - y->text.p), &got_line, &got_col);
+    if (got_line != line || got_col != col)
+        fail_msg("%s: '%s' at %d:%d, not %d:%d", yaml, word, got_line, got_col, line, col);
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    check_place("k: one two", "two", 1, 8);
+    check_place("k: 'one two'", "two", 1, 9);
+    check_place("k: 'it''s two'", "two", 1, 11);
+    check_place("k: \"one two\"", "two", 1, 9);
+    check_place("k: \"a\\x41\\u00e9\\n two\"", "two", 1, 19);
+    check_place("k: \"a\\n\\tb two\"", "two", 1, 12);
+    check_place("k: \"a \\\n  two\"", "two", 2, 3);
+    check_place("k: đặt two", "two", 1, 8);
+    check_place("k: one\n  and\n\n   two\n", "two", 4, 4);
+    check_place("k: 'one\n  and\n   two'\n", "two", 3, 4);
+    check_place("k: |\n  one\n    and two\n", "two", 3, 9);
+    check_place("k: >-\n  one\n  and\n\n  two\n", "two", 5, 3);
+    check_place("# c\r\nk: |\r\n  one\r\n  two\r\n", "two", 4, 3);
+    check_place("é: ü\nk: !!str one two", "two", 2, 14);
+    check_place("k: &a 'one two'", "two", 1, 12);
+    check_place("\xef\xbb\xbfé: ü\nk: |\n  đ two", "two", 3, 5);
+    check_place("é: [ü, {\"x\\ty\": 1}]\nk: 'a''b two'", "two", 2, 10);
+}
+
 static void test_aliases(void **state)
 {
     (void)state;
@@ -237,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scalars, setup, teardown),
         cmocka_unit_test_setup_teardown(test_documents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_places, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aliases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
