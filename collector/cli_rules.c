@@ -10,11 +10,31 @@
 
 /* ---- check ---- */
 
-static void print_entries_json(const struct diags *ds, bool is_warning)
+/* By file and place: what only compiling finds (a placeholder without a value) is told among the rest. */
+static int compare_entries(const void *va, const void *vb)
+{
+    const struct diag_entry *a = *(const struct diag_entry *const *)va, *b = *(const struct diag_entry *const *)vb;
+    int c = strcmp(a->file, b->file);
+    c = c ? c : (a->diag.line > b->diag.line) - (a->diag.line < b->diag.line);
+    c = c ? c : (a->diag.col > b->diag.col) - (a->diag.col < b->diag.col);
+    return c ? c : (a > b) - (a < b);
+}
+
+static const struct diag_entry **sort_entries(const struct diags *ds)
+{
+    const struct diag_entry **sorted = reallocarray(NULL, ds->n + 1, sizeof(*sorted));
+    for (size_t i = 0; sorted && i < ds->n; i++)
+        sorted[i] = &ds->entries[i];
+    if (sorted)
+        qsort(sorted, ds->n, sizeof(*sorted), compare_entries);
+    return sorted;
+}
+
+static void print_entries_json(const struct diag_entry *const *entries, size_t n, bool is_warning)
 {
     const char *separator = "";
-    for (size_t i = 0; i < ds->n; i++) {
-        const struct diag_entry *e = &ds->entries[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct diag_entry *e = entries[i];
         if (e->is_warning != is_warning)
             continue;
         printf("%s{\"file\":", separator);
@@ -26,20 +46,20 @@ static void print_entries_json(const struct diags *ds, bool is_warning)
     }
 }
 
-static void print_check(const struct rules_job *job, bool is_quiet)
+static void print_check(const struct rules_job *job, const struct diag_entry *const *entries, bool is_quiet)
 {
     const struct diags *ds = content_diags(job->content);
     size_t loaded = ruleset_count(content_ruleset(job->content)), rejected = content_rejected(job->content);
     if (job->is_json) {
         printf("{\"loaded\":%zu,\"rejected\":[", loaded);
-        print_entries_json(ds, false);
+        print_entries_json(entries, ds->n, false);
         fputs("],\"warnings\":[", stdout);
-        print_entries_json(ds, true);
+        print_entries_json(entries, ds->n, true);
         puts("]}");
         return;
     }
     for (size_t i = 0; i < ds->n; i++) {
-        const struct diag_entry *e = &ds->entries[i];
+        const struct diag_entry *e = entries[i];
         if (!e->is_warning || !is_quiet)
             printf("%s:%d:%d: %s%s\n", e->file, e->diag.line, e->diag.col, e->is_warning ? "warning: " : "",
                    e->diag.msg);
@@ -50,10 +70,21 @@ static void print_check(const struct rules_job *job, bool is_quiet)
         printf("%zu loaded, %zu rejected, %zu errors, %zu warnings\n", loaded, rejected, ds->errors, ds->warnings);
 }
 
+static int check(const struct rules_job *job, bool is_quiet)
+{
+    const struct diags *ds = content_diags(job->content);
+    const struct diag_entry **entries = sort_entries(ds);
+    if (!entries)
+        return cli_fail("%s", strerror(ENOMEM));
+    print_check(job, entries, is_quiet);
+    free(entries);
+    return ds->errors ? CLI_FAILED : CLI_OK;
+}
+
 int cli_rules_check(const struct command *self, int argc, char **argv)
 {
     struct rules_job job = {.self = self};
-    bool is_quiet = false, is_well = false;
+    bool is_quiet = false;
     const struct cli_option options[] = {
         RULES_JOB_OPTIONS(&job),
         {"quiet", NULL, "print only what is wrong", .flag = &is_quiet},
@@ -61,12 +92,9 @@ int cli_rules_check(const struct command *self, int argc, char **argv)
     int r = rules_job_parse(&job, options, ARRAY_LEN(options), argc, argv);
     if (r != 0)
         return r > 0 ? CLI_OK : CLI_USAGE;
-    if (rules_job_load(&job, false) == 0) {
-        print_check(&job, is_quiet);
-        is_well = content_diags(job.content)->errors == 0;
-    }
+    int ret = rules_job_load(&job, false) == 0 ? check(&job, is_quiet) : CLI_FAILED;
     rules_job_clear(&job);
-    return is_well ? CLI_OK : CLI_FAILED;
+    return ret;
 }
 
 /* ---- test ---- */

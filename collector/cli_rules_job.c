@@ -99,6 +99,16 @@ static struct strlist as_strlist(const struct cli_list *list)
     return (struct strlist){(char **)(uintptr_t)list->items, list->n}; /* only read */
 }
 
+/* Where nothing is installed (a build tree) rules can be checked nevertheless. */
+static void need_no_mappings(struct rules_job *job)
+{
+    for (size_t i = 0; i < job->config.mappings.n; i++)
+        if (access(job->config.mappings.items[i], R_OK) == 0)
+            return;
+    fprintf(stderr, "vonggac: no field mappings are installed; give --mappings, or no log source is known\n");
+    job->config.mappings.n = 0;
+}
+
 static int prepare(struct rules_job *job)
 {
     struct diags ds;
@@ -113,7 +123,10 @@ static int prepare(struct rules_job *job)
     job->own[1] = job->config.mappings;
     job->own[2] = job->config.decoders;
     job->config.rules = job->paths.n ? job->paths : job->config.rules;
-    job->config.mappings = job->mappings.n ? as_strlist(&job->mappings) : job->config.mappings;
+    if (job->mappings.n)
+        job->config.mappings = as_strlist(&job->mappings);
+    else if (!job->config_path)
+        need_no_mappings(job);
     job->config.decoders = job->decoders.n ? as_strlist(&job->decoders) : job->config.decoders;
     job->arena = arena_new(SAMPLE_YAML_MAX);
     if (!job->arena)

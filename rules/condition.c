@@ -22,8 +22,11 @@ struct parser {
     const struct selection *selections;
     size_t n_selections;
     struct arena *arena;
+    const struct warnings *warnings;
     struct diag *diag;
 };
+
+static const struct expr unknown = {.kind = EXPR_OR}; /* stands for a selection that is not there */
 
 const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const struct expr **kids, size_t n)
 {
@@ -38,13 +41,17 @@ const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const stru
     return e;
 }
 
-/* Line and column of an offset: exact in a scalar of one line, else the place where the scalar starts. */
 static int error_at(const struct parser *p, size_t at, const char *what, struct str word)
 {
-    bool is_one_line = !memchr(p->text.p ? p->text.p : "", '\n', p->text.len);
-    int col = p->node->col + (is_one_line ? (int)at + (p->node->is_quoted ? 1 : 0) : 0);
-    return diag_at(p->diag, -EINVAL, p->node->line, col, "condition: %s%s" STR_FMT "%s", what, word.len ? " '" : "",
-                   (int)MIN(word.len, (size_t)80), word.p ? word.p : "", word.len ? "'" : "");
+    return plan_error_in(p->diag, p->node, at, "condition: %s%s" STR_FMT "%s", what, word.len ? " '" : "",
+                         (int)MIN(word.len, (size_t)80), word.p ? word.p : "", word.len ? "'" : "");
+}
+
+/* Tells it and goes on, so that every such name of the condition is told. */
+static int unknown_at(const struct parser *p, size_t at, struct str word, const struct expr **ret)
+{
+    *ret = &unknown;
+    return plan_note(p->warnings, error_at(p, at, "no selection is called", word), p->diag);
 }
 
 static bool is_space(char c)
@@ -102,7 +109,7 @@ static int parse_of(struct parser *p, bool is_all, const struct expr **ret)
         if (is_member(pattern, p->selections[i].name))
             kids[n++] = p->selections[i].expr;
     if (n == 0)
-        return error_at(p, at, "no selection is called", pattern);
+        return unknown_at(p, at, pattern, ret);
     p->nodes += n;
     if (p->nodes > CONDITION_NODES_MAX)
         return error_at(p, at, "is too long", (struct str){0});
@@ -146,7 +153,7 @@ static int parse_atom(struct parser *p, const struct expr **ret)
     }
     if (str_eq_nocase(peek(p), STR("of")))
         return error_at(p, start, "only '1 of', 'any of' and 'all of' exist, not", word);
-    return error_at(p, start, is_name(word.p[0]) ? "no selection is called" : "unexpected", word);
+    return is_name(word.p[0]) ? unknown_at(p, start, word, ret) : error_at(p, start, "unexpected", word);
 }
 
 static int parse_not(struct parser *p, const struct expr **ret)
@@ -226,9 +233,9 @@ static int parse_one(struct parser *p, const struct yaml *node, const struct exp
 }
 
 int condition_parse(const struct yaml *node, const struct selection *selections, size_t n, struct arena *arena,
-                    const struct expr **ret, struct diag *diag)
+                    const struct warnings *warnings, const struct expr **ret, struct diag *diag)
 {
-    struct parser p = {.selections = selections, .n_selections = n, .arena = arena, .diag = diag};
+    struct parser p = {.selections = selections, .n_selections = n, .arena = arena, .warnings = warnings, .diag = diag};
     if (node->kind != YAML_LIST)
         return parse_one(&p, node, ret);
     const struct expr **kids = arena_array(arena, node->n + 1, sizeof(*kids));
@@ -237,7 +244,8 @@ int condition_parse(const struct yaml *node, const struct selection *selections,
     if (node->n == 0)
         return plan_error(diag, node, "condition must be text");
     for (size_t i = 0; i < node->n; i++) {
-        int err = parse_one(&p, node->items[i], &kids[i]);
+        kids[i] = &unknown;
+        int err = plan_note(warnings, parse_one(&p, node->items[i], &kids[i]), diag);
         if (err < 0)
             return err;
     }

@@ -38,6 +38,28 @@ int plan_error(struct diag *diag, const struct yaml *at, const char *fmt, ...)
     return diag_at(diag, -EINVAL, at ? at->line : 0, at ? at->col : 0, "%s", msg);
 }
 
+int plan_error_in(struct diag *diag, const struct yaml *at, size_t offset, const char *fmt, ...)
+{
+    char msg[sizeof(diag->msg)];
+    int line, col;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(msg, sizeof(msg), fmt, args);
+    va_end(args);
+    yaml_place(at, offset, &line, &col);
+    return diag_at(diag, -EINVAL, line, col, "%s", msg);
+}
+
+int plan_note(const struct warnings *w, int err, struct diag *diag)
+{
+    if (err != -EINVAL)
+        return err;
+    diags_add(w->diags, w->file, false, diag);
+    diag->msg[0] = 0;
+    ++*w->n_errors;
+    return 0;
+}
+
 void plan_warn(const struct warnings *w, const struct yaml *at, const char *fmt, ...)
 {
     struct diag d = {.line = at->line, .col = at->col};
@@ -46,6 +68,14 @@ void plan_warn(const struct warnings *w, const struct yaml *at, const char *fmt,
     vsnprintf(d.msg, sizeof(d.msg), fmt, args);
     va_end(args);
     diags_add(w->diags, w->file, true, &d);
+}
+
+/* Stands for what could not be parsed, in a document that will be left out. */
+static const struct expr unusable = {.kind = EXPR_OR};
+
+static int note(struct builder *b, int err)
+{
+    return plan_note(b->warnings, err, b->diag);
 }
 
 /* ---- leaves ---- */
@@ -76,16 +106,17 @@ static int leaf_new(struct builder *b, const struct chain *c, const struct yaml 
     return 0;
 }
 
-static int leaf_set(struct ruleset *rs, struct rule_entry *entry, struct leaf *leaf, const struct needle_list *list,
+/* -E2BIG, with its diag, ends the document: what comes behind would cost as much again. */
+static int leaf_set(struct rule_entry *entry, struct leaf *leaf, const struct needle_list *list,
                     const struct yaml *node, struct diag *diag)
 {
     leaf->needles = list->items;
     leaf->n = list->n;
     entry->n_needles += list->n;
-    (void)rs;
-    return entry->n_needles > RULE_NEEDLES_MAX
-               ? plan_error(diag, node, "more than %d values in one rule", RULE_NEEDLES_MAX)
-               : 0;
+    if (entry->n_needles <= RULE_NEEDLES_MAX)
+        return 0;
+    plan_error(diag, node, "more than %d values in one rule", RULE_NEEDLES_MAX);
+    return -E2BIG;
 }
 
 /* One leaf for these values, any of which is enough. */
@@ -110,21 +141,25 @@ static int leaf_of_values(struct builder *b, const struct chain *c, const struct
     }
     struct needle_list list = {0};
     for (size_t i = 0; i < n; i++) {
-        err = chain_needles(b->rs, c, nodes[i], nodes[i]->text, false, &list, b->diag);
+        err = note(b, chain_needles(b->rs, c, nodes[i], nodes[i]->text, false, &list, b->diag));
         if (err < 0)
             return err;
     }
-    return leaf_set(b->rs, b->entry, leaf, &list, nodes[0], b->diag);
+    return leaf_set(b->entry, leaf, &list, nodes[0], b->diag);
 }
 
+/* 0, -EINVAL with its diag, or -EBADMSG: told already. */
 static int check_values(struct builder *b, const struct chain *c, const struct yaml *key,
                         const struct yaml *const *nodes, size_t n)
 {
     if (n == 0)
         return plan_error(b->diag, key, "an empty list of values matches nothing");
+    bool is_well = true;
     for (size_t i = 0; i < n; i++) {
-        if (nodes[i]->kind != YAML_SCALAR)
-            return plan_error(b->diag, nodes[i], "a value must be text, a number or null");
+        if (nodes[i]->kind != YAML_SCALAR) {
+            note(b, plan_error(b->diag, nodes[i], "a value must be text, a number or null"));
+            is_well = false;
+        }
         if (n > 1 && yaml_is_null(nodes[i]))
             plan_warn(b->warnings, nodes[i], "null within a list of values is not portable Sigma");
     }
@@ -132,7 +167,7 @@ static int check_values(struct builder *b, const struct chain *c, const struct y
         return plan_error(b->diag, key, "'exists' takes one value, true or false");
     if (n == 1 && c->is_all)
         plan_warn(b->warnings, key, "'all' has no meaning with a single value");
-    return 0;
+    return is_well ? 0 : -EBADMSG;
 }
 
 /* field|modifiers: values */
@@ -145,6 +180,10 @@ static int item_parse(struct builder *b, const struct yaml *key, const struct ya
     const struct yaml *const *nodes = value->kind == YAML_LIST ? (const struct yaml *const *)value->items : &value;
     size_t n = value->kind == YAML_LIST ? value->n : 1;
     err = check_values(b, &c, key, nodes, n);
+    if (err == -EBADMSG) {
+        *ret = &unusable;
+        return 0;
+    }
     if (err < 0)
         return err;
     if (c.is_all && n > 1) {
@@ -173,7 +212,8 @@ static int map_parse(struct builder *b, const struct yaml *map, const struct exp
         return plan_error(b->diag, map, "an empty selection matches everything");
     const struct expr **kids = arena_array(b->rs->arena, map->n, sizeof(*kids));
     for (size_t i = 0; kids && i < map->n; i++) {
-        int err = item_parse(b, map->keys[i], map->items[i], &kids[i]);
+        kids[i] = &unusable;
+        int err = note(b, item_parse(b, map->keys[i], map->items[i], &kids[i]));
         if (err < 0)
             return err;
     }
@@ -204,7 +244,8 @@ static int list_parse(struct builder *b, const struct yaml *list, const struct e
             words[n_words++] = list->items[i];
             continue;
         }
-        int err = map_parse(b, list->items[i], &kids[n++]);
+        kids[n] = &unusable;
+        int err = note(b, map_parse(b, list->items[i], &kids[n++]));
         if (err < 0)
             return err;
     }
@@ -230,11 +271,6 @@ static int selection_parse(struct builder *b, const struct yaml *node, const str
     return keywords_parse(b, node, &node, 1, ret);
 }
 
-static int old_attribute(const struct yaml *key, struct diag *diag)
-{
-    return plan_error(diag, key, "'timeframe' belongs to Sigma 1, use a correlation rule");
-}
-
 int detection_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *map, const char *skip,
                     const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag)
 {
@@ -252,20 +288,23 @@ int detection_parse(struct ruleset *rs, struct rule_entry *entry, const struct y
         const struct yaml *key = map->keys[i];
         if (map->items[i] == condition || (skip && str_eq(key->text, str_of(skip))))
             continue;
-        if (str_eq(key->text, STR("timeframe")))
-            return old_attribute(key, diag);
+        if (str_eq(key->text, STR("timeframe"))) {
+            note(&b, plan_error(diag, key, "'timeframe' belongs to Sigma 1, use a correlation rule"));
+            continue;
+        }
         struct selection *s = &selections[n++];
         if (arena_str(rs->arena, key->text, &s->name) < 0)
             return -ENOMEM;
         b.selection = s->name;
-        int err = selection_parse(&b, map->items[i], &s->expr);
+        s->expr = &unusable;
+        int err = note(&b, selection_parse(&b, map->items[i], &s->expr));
         if (err < 0)
             return err;
     }
     if (n == 0)
         return plan_error(diag, map, "there is no selection");
     *ret_keeps_yaml |= b.keeps_yaml;
-    return condition_parse(condition, selections, n, rs->arena, &entry->expr, diag);
+    return condition_parse(condition, selections, n, rs->arena, warnings, &entry->expr, diag);
 }
 
 /* ---- placeholders ---- */
@@ -302,6 +341,12 @@ static const struct placeholder *placeholder_find(const struct ruleset *rs, stru
     return NULL;
 }
 
+/* Where the value goes on after a placeholder it is still the node's own text that is read. */
+static size_t offset_in(const struct yaml *node, const char *p)
+{
+    return (size_t)(p - node->text.p);
+}
+
 static int expand(struct expansion *x, size_t len, struct str rest, int depth)
 {
     for (size_t i = 0; i < rest.len; i++) {
@@ -320,8 +365,8 @@ static int expand(struct expansion *x, size_t len, struct str rest, int depth)
         struct str key = {rest.p + i + 1, name - 2};
         const struct placeholder *p = placeholder_find(x->rs, key);
         if (!p || p->n == 0)
-            return plan_error(x->diag, x->node, "placeholder '" STR_FMT "' has no value: set it under placeholders",
-                              STR_ARG(key));
+            return plan_error_in(x->diag, x->node, offset_in(x->node, rest.p + i),
+                                 "placeholder '" STR_FMT "' has no value: set it under placeholders", STR_ARG(key));
         if (depth == PLACEHOLDERS_MAX)
             return plan_error(x->diag, x->node, "more than %d placeholders in one value", PLACEHOLDERS_MAX);
         for (size_t v = 0; v < p->n; v++) {
@@ -338,21 +383,29 @@ static int expand(struct expansion *x, size_t len, struct str rest, int depth)
     return chain_needles(x->rs, x->chain, x->node, (struct str){x->text, len}, true, x->out, x->diag);
 }
 
-int detection_expand(struct ruleset *rs, struct rule_entry *entry, struct diag *diag)
+static int expand_leaf(struct ruleset *rs, struct rule_entry *entry, struct leaf *leaf, const struct warnings *warnings,
+                       struct diag *diag)
 {
-    for (struct leaf *leaf = entry->leaves; leaf; leaf = leaf->next) {
-        if (!leaf->pending || leaf->needles)
-            continue;
-        struct needle_list list = {0};
-        for (size_t i = 0; i < leaf->pending->n; i++) {
-            struct expansion x = {rs, &leaf->pending->chain, leaf->pending->nodes[i], &list, diag, {0}};
-            int err = expand(&x, 0, x.node->text, 0);
-            if (err < 0)
-                return err;
-        }
-        int err = leaf_set(rs, entry, leaf, &list, leaf->pending->nodes[0], diag);
+    struct needle_list list = {0};
+    for (size_t i = 0; i < leaf->pending->n; i++) {
+        struct expansion x = {rs, &leaf->pending->chain, leaf->pending->nodes[i], &list, diag, {0}};
+        int err = plan_note(warnings, expand(&x, 0, x.node->text, 0), diag);
         if (err < 0)
             return err;
     }
-    return 0;
+    return leaf_set(entry, leaf, &list, leaf->pending->nodes[0], diag);
+}
+
+int detection_expand(struct ruleset *rs, struct rule_entry *entry, struct diags *diags)
+{
+    size_t n_errors = 0;
+    const struct warnings warnings = {diags, entry->pub.file, &n_errors};
+    struct diag diag = {0};
+    int err = 0;
+    for (struct leaf *leaf = entry->leaves; err == 0 && leaf; leaf = leaf->next)
+        if (leaf->pending && !leaf->needles)
+            err = expand_leaf(rs, entry, leaf, &warnings, &diag);
+    if (err < 0 && err != -ENOMEM)
+        diags_add(diags, entry->pub.file, false, &diag);
+    return err < 0 ? err : n_errors ? -EINVAL : 0;
 }

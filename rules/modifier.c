@@ -59,9 +59,8 @@ static const struct modifier modifiers[] = {
 
 static int error_in_key(const struct yaml *key, struct str word, struct diag *diag, const char *what)
 {
-    int col = key->col + (int)(word.p - key->text.p) + (key->is_quoted ? 1 : 0);
-    return diag_at(diag, -EINVAL, key->line, col, "modifier '" STR_FMT "' %s", (int)MIN(word.len, (size_t)60), word.p,
-                   what);
+    return plan_error_in(diag, key, (size_t)(word.p - key->text.p), "modifier '" STR_FMT "' %s",
+                         (int)MIN(word.len, (size_t)60), word.p, what);
 }
 
 static const struct modifier *modifier_find(struct str name)
@@ -180,7 +179,9 @@ static int regex_needle(struct ruleset *rs, const struct chain *c, const struct 
     struct diag why = {0};
     int err = regex_compile(text, c->regex_flags, &r->code, &why);
     if (err < 0)
-        return err == -ENOMEM ? err : plan_error(diag, node, "%s", why.msg);
+        return err == -ENOMEM ? err
+                              : plan_error_in(diag, node, text.p == node->text.p && why.col ? (size_t)why.col - 1 : 0,
+                                              "%s", why.msg);
     r->next = rs->regexes;
     rs->regexes = r;
     p->regex = r->code;

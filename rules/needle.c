@@ -144,7 +144,7 @@ int regex_compile(struct str text, unsigned flags, pcre2_code **ret, struct diag
     if (!*ret) {
         uint8_t why[120] = "";
         pcre2_get_error_message(code, why, sizeof(why));
-        return diag_set(diag, -EINVAL, "regular expression, at offset %zu: %s", at, (const char *)why);
+        return diag_at(diag, -EINVAL, 1, (int)at + 1, "regular expression, at offset %zu: %s", at, (const char *)why);
     }
     pcre2_jit_compile(*ret, PCRE2_JIT_COMPLETE); /* without JIT the interpreter does it */
     return 0;

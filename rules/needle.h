@@ -98,7 +98,7 @@ int cidr_parse(struct str s, struct cidr *ret); /* "10.0.0.0/8", "2001:db8::/32"
 #define REGEX_I 1u
 #define REGEX_M 2u
 #define REGEX_S 4u
-/* -EINVAL with PCRE2's reason, -ENOMEM. *ret is freed by the caller with pcre2_code_free. */
+/* -EINVAL with PCRE2's reason and its offset (diag->col - 1), -ENOMEM. *ret is freed by the caller with pcre2_code_free. */
 int regex_compile(struct str text, unsigned flags, pcre2_code **ret, struct diag *diag);
 
 /* ---- values of an event ---- */

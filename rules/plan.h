@@ -197,26 +197,35 @@ int plan_grow(void *items, size_t *cap, size_t n, size_t size);
 /* The diag's place in the file is the node's. Returns err. */
 int plan_error(struct diag *diag, const struct yaml *at, const char *fmt, ...) PRINTF_LIKE(3, 4); /* -EINVAL */
 
+/* The same, at the byte `offset` of the node's text. */
+int plan_error_in(struct diag *diag, const struct yaml *at, size_t offset, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
 /* ---- detection.c ---- */
 
 struct warnings { /* of one document */
     struct diags *diags;
     const char *file;
+    size_t *n_errors; /* told so far */
 };
 void plan_warn(const struct warnings *w, const struct yaml *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* So that every error of a document is told in one pass: where `err` is -EINVAL, writes down what diag says, empties it, and
+ * returns 0 for "go on". Anything else is returned as it is. The document is left out in the end, whatever it became. */
+int plan_note(const struct warnings *w, int err, struct diag *diag);
 
 /* `detection` (or a filter's body): selections and condition. Keys in `skip` are no selections. Fills entry->expr and
  * entry->leaves. Sets *ret_keeps_yaml when nodes must outlive the call. */
 int detection_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *map, const char *skip,
                     const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag);
 
-/* Fills leaves that wait for placeholders. -EINVAL names the placeholder that has no value. */
-int detection_expand(struct ruleset *rs, struct rule_entry *entry, struct diag *diag);
+/* Fills leaves that wait for placeholders. -EINVAL: some have no value, and `diags` names each of them. */
+int detection_expand(struct ruleset *rs, struct rule_entry *entry, struct diags *diags);
 
 /* ---- condition.c ---- */
 
+/* Names of no selection are noted (plan_note), all of them; any other error ends it. */
 int condition_parse(const struct yaml *node, const struct selection *selections, size_t n, struct arena *arena,
-                    const struct expr **ret, struct diag *diag);
+                    const struct warnings *warnings, const struct expr **ret, struct diag *diag);
 const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const struct expr **kids, size_t n);
 
 /* ---- correlation_rule.c ---- */
@@ -229,7 +238,8 @@ int correlations_link(struct ruleset *rs, struct diags *diags);
 
 /* ---- rule_document.c ---- */
 
-/* Fills the (zeroed) entry. warnings->file must live as long as the rule set. Sets *ret_keeps_yaml when nodes must. */
+/* Fills the (zeroed) entry. warnings->file must live as long as the rule set. Sets *ret_keeps_yaml when nodes must.
+ * -EINVAL: the document cannot be used; where diag->msg is empty all of its errors have been noted. */
 int rule_document_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,
                         const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag);
 

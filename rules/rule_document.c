@@ -18,6 +18,11 @@ struct adding { /* one document */
     struct diag *diag;
 };
 
+static int note(struct adding *a, int err)
+{
+    return plan_note(a->warnings, err, a->diag);
+}
+
 /* Optional text; *ret stays NULL where there is none. */
 static int get_text(struct adding *a, const char *key, const char **ret)
 {
@@ -42,14 +47,15 @@ static int get_texts(struct adding *a, const char *key, const char *const **ret,
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const struct yaml *item = y->kind == YAML_LIST ? y->items[i] : y;
-        if (item->kind != YAML_SCALAR)
-            return plan_error(a->diag, item, "'%s' must be a list of texts", key);
-        texts[i] = arena_strndup(a->rs->arena, item->text.p, item->text.len);
-        if (!texts[i])
+        if (item->kind != YAML_SCALAR) {
+            note(a, plan_error(a->diag, item, "'%s' must be a list of texts", key));
+            continue;
+        }
+        texts[*ret_n] = arena_strndup(a->rs->arena, item->text.p, item->text.len);
+        if (!texts[(*ret_n)++])
             return -ENOMEM;
     }
     *ret = texts;
-    *ret_n = n;
     return 0;
 }
 
@@ -104,10 +110,8 @@ static int get_level_and_status(struct adding *a)
     static const char *const levels[] = {"informational", "low", "medium", "high", "critical"};
     static const char *const states[] = {"stable", "test", "experimental", "deprecated", "unsupported"};
     int level, state;
-    int err = get_choice(a, "level", levels, ARRAY_LEN(levels), &level);
-    err = err < 0 ? err : get_choice(a, "status", states, ARRAY_LEN(states), &state);
-    if (err < 0)
-        return err;
+    note(a, get_choice(a, "level", levels, ARRAY_LEN(levels), &level));
+    note(a, get_choice(a, "status", states, ARRAY_LEN(states), &state));
     a->entry->pub.level = level < 0 ? LEVEL_MEDIUM : (enum rule_level)level;
     if (state == 4)
         return plan_error(a->diag, yaml_get(a->doc, "status"),
@@ -128,7 +132,7 @@ static int get_tests(struct adding *a)
     for (size_t i = 0; i < y->n; i++) {
         struct str name = yaml_str(y->items[i], "name");
         if (y->items[i]->kind != YAML_MAP || name.len == 0)
-            return plan_error(a->diag, y->items[i], "a test is a map with a name");
+            note(a, plan_error(a->diag, y->items[i], "a test is a map with a name"));
         tests[i] = (struct rule_test){name.p, y->items[i], y->items[i]->line};
     }
     a->entry->pub.tests = tests;
@@ -156,16 +160,20 @@ static int get_metadata(struct adding *a)
     };
     int err = 0;
     for (size_t i = 0; err == 0 && i < ARRAY_LEN(texts); i++)
-        err = get_text(a, texts[i].key, texts[i].to);
-    err = err < 0 ? err : get_texts(a, "tags", &r->tags, &r->n_tags);
-    err = err < 0 ? err : get_texts(a, "references", &r->references, &r->n_references);
-    err = err < 0 ? err : get_texts(a, "falsepositives", &r->falsepositives, &r->n_falsepositives);
-    err = err < 0 ? err : get_level_and_status(a);
-    err = err < 0 ? err : get_tests(a);
+        err = note(a, get_text(a, texts[i].key, texts[i].to));
+    err = err < 0 ? err : note(a, get_texts(a, "tags", &r->tags, &r->n_tags));
+    err = err < 0 ? err : note(a, get_texts(a, "references", &r->references, &r->n_references));
+    err = err < 0 ? err : note(a, get_texts(a, "falsepositives", &r->falsepositives, &r->n_falsepositives));
+    err = err < 0 ? err : note(a, get_level_and_status(a));
+    err = err < 0 ? err : note(a, get_tests(a));
     if (err < 0)
         return err;
-    if (!r->title || !*r->title)
-        return plan_error(a->diag, a->doc, "a rule needs a title");
+    if (!r->title || !*r->title) {
+        const struct yaml *y = yaml_get(a->doc, "title");
+        if (!y || y->kind == YAML_SCALAR)
+            note(a, plan_error(a->diag, y ? y : a->doc, "a rule needs a title"));
+        r->title = "";
+    }
     if (!r->id || !*r->id)
         r->id = r->name && *r->name ? r->name : r->title;
     check_style(a);
@@ -182,10 +190,11 @@ static int get_logsource(struct adding *a)
         return plan_error(a->diag, y ? y : a->doc, "a detection needs a logsource");
     struct adding part = *a;
     part.doc = y;
-    int err = get_text(&part, "product", &r->product);
-    err = err < 0 ? err : get_text(&part, "category", &r->category);
-    err = err < 0 ? err : get_text(&part, "service", &r->service);
-    if (err == 0 && !r->product && !r->category && !r->service)
+    size_t errors = *a->warnings->n_errors;
+    int err = note(a, get_text(&part, "product", &r->product));
+    err = err < 0 ? err : note(a, get_text(&part, "category", &r->category));
+    err = err < 0 ? err : note(a, get_text(&part, "service", &r->service));
+    if (err == 0 && errors == *a->warnings->n_errors && !r->product && !r->category && !r->service)
         return plan_error(a->diag, y, "logsource names neither product nor category nor service");
     return err;
 }
@@ -204,8 +213,8 @@ static int get_taxonomy(struct adding *a)
 static int add_detection(struct adding *a, const struct yaml *detection)
 {
     a->entry->pub.kind = RULE_DETECTION;
-    int err = get_taxonomy(a);
-    err = err < 0 ? err : get_logsource(a);
+    int err = note(a, get_taxonomy(a));
+    err = err < 0 ? err : note(a, get_logsource(a));
     if (err < 0)
         return err;
     if (detection->kind != YAML_MAP)
@@ -216,7 +225,7 @@ static int add_detection(struct adding *a, const struct yaml *detection)
 static int add_filter(struct adding *a, const struct yaml *filter)
 {
     a->entry->kind = ENTRY_FILTER;
-    int err = get_logsource(a);
+    int err = note(a, get_logsource(a));
     if (err < 0)
         return err;
     const struct yaml *rules = yaml_get(filter, "rules");
@@ -229,7 +238,7 @@ static int add_filter(struct adding *a, const struct yaml *filter)
     for (size_t i = 0; i < n; i++) {
         const struct yaml *item = rules->kind == YAML_LIST ? rules->items[i] : rules;
         if (item->kind != YAML_SCALAR || item->text.len == 0)
-            return plan_error(a->diag, item, "'rules' of a filter lists ids or names");
+            note(a, plan_error(a->diag, item, "'rules' of a filter lists ids or names"));
         if (arena_str(a->rs->arena, item->text, &a->entry->targets[a->entry->n_targets++]) < 0)
             return -ENOMEM;
     }
@@ -271,10 +280,9 @@ static int parse_document(struct adding *a)
     const struct yaml *correlation = yaml_get(a->doc, "correlation");
     if (!!detection + !!filter + !!correlation != 1)
         return plan_error(a->diag, a->doc, "a document has exactly one of detection, correlation and filter");
-    err = check_unique(a, "id", a->entry->pub.id);
-    err = err < 0 ? err : check_unique(a, "name", a->entry->pub.name);
-    if (err < 0)
-        return err;
+    note(a, check_unique(a, "id", a->entry->pub.id));
+    if (!a->entry->pub.name || strcmp(a->entry->pub.name, a->entry->pub.id) != 0)
+        note(a, check_unique(a, "name", a->entry->pub.name));
     return detection ? add_detection(a, detection) : filter ? add_filter(a, filter) : add_correlation(a);
 }
 
@@ -288,5 +296,5 @@ int rule_document_parse(struct ruleset *rs, struct rule_entry *entry, const stru
     entry->pub.file = warnings->file;
     int err = parse_document(&a);
     *ret_keeps_yaml = a.keeps_yaml;
-    return err;
+    return err < 0 ? err : *warnings->n_errors ? -EINVAL : 0;
 }

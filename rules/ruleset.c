@@ -160,7 +160,8 @@ static int add_document(struct ruleset *rs, const struct yaml *doc, const char *
         return -ENOMEM;
     if (rs->n_entries == RULESET_RULES_MAX)
         return plan_error(diag, doc, "more than %d rules", RULESET_RULES_MAX);
-    const struct warnings warnings = {diags, file};
+    size_t n_errors = 0;
+    const struct warnings warnings = {diags, file, &n_errors};
     bool keeps_yaml = false;
     int err = rule_document_parse(rs, e, doc, &warnings, &keeps_yaml, diag);
     if (err < 0)
@@ -203,13 +204,13 @@ int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct di
     for (size_t i = 0; i < n; i++) {
         if (!docs[i])
             continue;
+        diag.msg[0] = 0;
         err = add_document(rs, docs[i], file, diags, &keeps_yaml, &diag);
         if (err == -ENOMEM)
             return err;
-        if (err < 0) {
+        if (err < 0 && diag.msg[0])
             diags_add(diags, file, false, &diag);
-            left_out++;
-        }
+        left_out += err < 0;
     }
     err = keeps_yaml ? keep_scratch(rs) : 0;
     return err < 0 ? err : left_out;
@@ -227,14 +228,11 @@ static int expand_placeholders(struct ruleset *rs, struct diags *diags)
 {
     int left_out = 0;
     for (size_t i = 0; i < rs->n_entries; i++) {
-        struct diag diag = {0};
-        int err = detection_expand(rs, rs->entries[i], &diag);
+        int err = detection_expand(rs, rs->entries[i], diags);
         if (err == -ENOMEM)
             return err;
-        if (err < 0) {
-            ruleset_leave_out(rs->entries[i], diags, &diag);
-            left_out++;
-        }
+        rs->entries[i]->is_left_out |= err < 0;
+        left_out += err < 0;
     }
     return left_out;
 }
@@ -246,7 +244,7 @@ static bool attribute_fits(const char *of_filter, const char *of_rule)
 
 static int apply_filter(struct ruleset *rs, struct rule_entry *f, struct diags *diags)
 {
-    struct warnings w = {diags, f->pub.file};
+    struct warnings w = {diags, f->pub.file, NULL};
     const struct yaml at = {.line = f->line, .col = f->col};
     for (size_t i = 0; i < f->n_targets; i++) {
         struct rule_entry *e = ruleset_entry(rs, f->targets[i]);

@@ -114,7 +114,7 @@ static const struct refused refused[] = {
     {D("{s: {f|re|cidr: 1}, condition: s}"), "another comparison", 3, 22},
     {D("{s: {f|contains|re: 1}, condition: s}"), "string modifiers", 3, 28},
     {D("{s: {f|re|contains: 1}, condition: s}"), "comparison before", 3, 22},
-    {D("{s: {f|re: '('}, condition: s}"), "regular expression", 3, 23},
+    {D("{s: {f|re: '('}, condition: s}"), "regular expression", 3, 25},
     {D("{s: {f|cidr: 10.0.0.0/99}, condition: s}"), "CIDR", 3, 25},
     {D("{s: {f|gt: abc}, condition: s}"), "a number", 3, 23},
     {D("{s: {f|exists: maybe}, condition: s}"), "true or false", 3, 27},
@@ -131,7 +131,7 @@ static void test_refused(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct set s = set_of(refused[i].yaml);
-        if (s.left_out != 1 || s.diags.errors != 1 || ruleset_count(s.rules) != 0)
+        if (s.left_out != 1 || s.diags.errors == 0 || ruleset_count(s.rules) != 0)
             fail_msg("not refused: %s", refused[i].yaml);
         const struct diag *d = &s.diags.entries[0].diag;
         bool is_place = refused[i].line == 0 || (d->line == refused[i].line && d->col == refused[i].col);
@@ -139,6 +139,37 @@ static void test_refused(void **state)
             fail_msg("%s\n%d:%d: %s", refused[i].yaml, d->line, d->col, d->msg);
         set_clear(&s);
     }
+}
+
+/* Every error of a document, each at its place; the document counts once. */
+static void test_all_errors_in_one_pass(void **state)
+{
+    (void)state;
+    static const struct {
+        int line, col;
+        const char *words;
+    } want[] = {
+        {2, 8, "'level'"},          {3, 11, "'tags'"},        {7, 7, "'foo'"},
+        {8, 14, "parenthesis"},     {8, 19, "terminating ]"}, {9, 12, "a number"},
+        {11, 9, "a value must be"}, {14, 11, "'two'"},        {15, 10, "'three'"},
+    };
+    struct set s = set_of("title: A\nlevel: huge\ntags: [a, [b]]\nlogsource: {product: test}\ndetection:\n  s:\n"
+                          "    f|foo: 1\n    g|re: ['(', '[', ok]\n    h|lt: [a, 3]\n  t:\n  - {a: {b: c}}\n  - word\n"
+                          "  condition: |\n    s and two\n      or three\n"
+                          "---\n" D("{s: {f: 1}, condition: s}"));
+    assert_int_equal(s.left_out, 1);
+    assert_int_equal(ruleset_count(s.rules), 1);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        bool is_there = false;
+        for (size_t k = 0; k < s.diags.n; k++) {
+            const struct diag *d = &s.diags.entries[k].diag;
+            is_there |= d->line == want[i].line && d->col == want[i].col && strstr(d->msg, want[i].words);
+        }
+        if (!is_there)
+            fail_msg("%d:%d %s is not told", want[i].line, want[i].col, want[i].words);
+    }
+    assert_int_equal(s.diags.errors, ARRAY_LEN(want));
+    set_clear(&s);
 }
 
 static void test_one_bad_document_leaves_the_others(void **state)
@@ -150,7 +181,7 @@ static void test_one_bad_document_leaves_the_others(void **state)
                                      "title: U\n" LOGSOURCE "detection: {s: {f: 2}, condition: s}\n");
     assert_int_equal(s.left_out, 2); /* the second, and the last, whose title is its id and is taken */
     assert_int_equal(ruleset_count(s.rules), 2);
-    assert_non_null(strstr(s.diags.entries[1].diag.msg, "already used in rule.yml, line 9"));
+    assert_non_null(strstr(s.diags.entries[s.diags.n - 1].diag.msg, "already used in rule.yml, line 9"));
     assert_int_equal(matches(&s, "f", "1", NULL), 2);
     set_clear(&s);
 }
@@ -208,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_what_people_see),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_all_errors_in_one_pass),
         cmocka_unit_test(test_one_bad_document_leaves_the_others),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_mappings_refused),
