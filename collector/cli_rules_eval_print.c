@@ -11,6 +11,7 @@
 
 #define LINE_MAX_BYTES (64 * MIB)
 #define TEXTS_MAX      (1024 * MIB)
+#define ROOM_SLACK     128 /* more than all that stands between names and values */
 
 struct rendered {
     const struct rule *rule; /* NULL: empty slot */
@@ -98,57 +99,68 @@ struct eval_printer *eval_printer_free(struct eval_printer *p)
     return NULL;
 }
 
-static int append_index(struct buf *b, uint64_t v)
+/* ---- a line, into room made before ---- */
+
+static uint8_t *put(uint8_t *to, struct str s)
+{
+    memcpy(to, s.p, s.len);
+    return to + s.len;
+}
+
+static uint8_t *put_index(uint8_t *to, uint64_t v)
 {
     char digits[20], *p = digits + sizeof(digits);
     do
         *--p = (char)('0' + v % 10);
     while (v /= 10);
-    int err = buf_append_str(b, STR("{\"event\":"));
-    return err < 0 ? err : buf_append(b, p, (size_t)(digits + sizeof(digits) - p));
+    return put(put(to, STR("{\"event\":")), (struct str){p, (size_t)(digits + sizeof(digits) - p)});
 }
 
-static int append_matched(struct buf *b, const struct names *names, const struct matched *m, bool is_first)
+static uint8_t *put_matched(uint8_t *to, const struct names *names, const struct matched *m)
 {
-    int err = is_first ? buf_append_str(b, STR("{\"field\":")) : buf_append_str(b, STR(",{\"field\":"));
-    if (err == 0)
-        err = m->field == F_NONE ? buf_append_str(b, STR("null")) : buf_append_json(b, names_text(names, m->field));
-    err = err < 0 ? err : buf_append_str(b, STR(",\"value\":"));
-    err = err < 0 ? err : buf_append_json(b, m->value);
-    err = err < 0 ? err : buf_append_str(b, STR(",\"pattern\":"));
-    err = err < 0 ? err : buf_append_json(b, m->pattern);
-    return err < 0 ? err : buf_append_str(b, STR("}"));
+    to = put(to, STR("{\"field\":"));
+    to = m->field == F_NONE ? put(to, STR("null")) : json_write(to, names_text(names, m->field));
+    to = json_write(put(to, STR(",\"value\":")), m->value);
+    to = json_write(put(to, STR(",\"pattern\":")), m->pattern);
+    return put(to, STR("},"));
 }
 
-static int append_group(struct buf *b, const struct eval_printer *p, const struct match *m)
+static uint8_t *put_group(uint8_t *to, const struct names *names, const struct field *f, struct str value)
 {
-    char scratch[32];
-    int err = 0;
-    for (size_t i = 0; err == 0 && i < m->n_group; i++) {
-        err = buf_append_z(b, i ? "," : "");
-        err = err < 0 ? err : buf_append_json(b, names_text(p->names, m->group[i].key));
-        err = err < 0 ? err : buf_append_str(b, STR(":"));
-        err = err < 0 ? err : buf_append_json(b, field_text(&m->group[i], scratch));
-    }
-    return err;
+    to = json_write(to, names_text(names, f->key));
+    *to++ = ':';
+    to = json_write(to, value);
+    *to++ = ',';
+    return to;
 }
 
-static int append_line(struct buf *b, const struct eval_printer *p, const struct match *m, uint64_t index)
+static size_t room(const struct eval_printer *p, const struct match *m, struct str fixed)
 {
-    int err = append_index(b, index);
-    err = err < 0 ? err : buf_append_str(b, find(p, m->rule)->text);
-    for (size_t i = 0; err == 0 && i < m->n_matched; i++)
-        err = append_matched(b, p->names, &m->matched[i], i == 0);
-    err = err < 0 ? err : buf_append_str(b, STR("],\"group\":{"));
-    err = err < 0 ? err : append_group(b, p, m);
-    return err < 0 ? err : buf_append_str(b, STR("}}\n"));
+    size_t n = fixed.len + ROOM_SLACK;
+    for (size_t i = 0; i < m->n_matched; i++)
+        n += JSON_WRITE_MAX(m->matched[i].value.len) + JSON_WRITE_MAX(m->matched[i].pattern.len) +
+             JSON_WRITE_MAX(names_text(p->names, m->matched[i].field).len) + ROOM_SLACK;
+    for (size_t i = 0; i < m->n_group; i++)
+        n += JSON_WRITE_MAX(m->group[i].type == VALUE_STR ? m->group[i].s.len : 32) +
+             JSON_WRITE_MAX(names_text(p->names, m->group[i].key).len) + ROOM_SLACK;
+    return n;
 }
 
 int eval_print(const struct eval_printer *p, const struct match *m, uint64_t index, struct buf *out)
 {
-    size_t before = out->len;
-    int err = append_line(out, p, m, index);
+    const struct str fixed = find(p, m->rule)->text;
+    char scratch[32];
+    uint8_t *tail;
+    int err = buf_reserve(out, room(p, m, fixed), &tail);
     if (err < 0)
-        out->len = before;
-    return err;
+        return err;
+    uint8_t *to = put(put_index(tail, index), fixed);
+    for (size_t i = 0; i < m->n_matched; i++)
+        to = put_matched(to, p->names, &m->matched[i]);
+    to = put(to - (m->n_matched > 0), STR("],\"group\":{")); /* over the last comma */
+    for (size_t i = 0; i < m->n_group; i++)
+        to = put_group(to, p->names, &m->group[i], field_text(&m->group[i], scratch));
+    to = put(to - (m->n_group > 0), STR("}}\n"));
+    out->len += (size_t)(to - tail);
+    return 0;
 }

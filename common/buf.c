@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Makes cap at least `need`. Doubles, but never over `limit`. */
 static int grow(struct buf *b, size_t need, size_t limit)
@@ -136,58 +139,100 @@ int buf_z(struct buf *b, const char **ret)
     return 0;
 }
 
-/* How many bytes from the start of s can be copied into a JSON string as they are. */
-static size_t json_plain_run(struct str s)
+/* ---- JSON strings (RFC 8259 section 7) ---- */
+
+/* What stands for a byte that cannot stand for itself; "" where it can, or begins a UTF-8 character. */
+static const char json_escapes[256][8] = {
+    "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005",      "\\u0006",       "\\u0007", "\\u0008",
+    "\\t",     "\\n",     "\\u000b", "\\u000c", "\\r",     "\\u000e",      "\\u000f",       "\\u0010", "\\u0011",
+    "\\u0012", "\\u0013", "\\u0014", "\\u0015", "\\u0016", "\\u0017",      "\\u0018",       "\\u0019", "\\u001a",
+    "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f", ['"'] = "\\\"", ['\\'] = "\\\\",
+};
+
+/* A byte that is not plain, or a character of several. Moves *p behind it. */
+static uint8_t *write_special(uint8_t *to, struct str *s)
 {
-    size_t i = 0;
-    while (i < s.len) {
-        uint8_t c = (uint8_t)s.p[i];
-        if (c < 0x20 || c == '"' || c == '\\')
-            break;
-        size_t n = c < 0x80 ? 1 : utf8_char_len((struct str){s.p + i, s.len - i});
-        if (n == 0)
-            break;
-        i += n;
+    uint8_t c = (uint8_t)s->p[0];
+    size_t n = 1;
+    if (c >= 0x80) {
+        n = utf8_char_len(*s);
+        memcpy(to, n ? s->p : "\xEF\xBF\xBD", n ? n : 3);
+        to += n ? n : 3;
+        n = MAX(n, (size_t)1);
+    } else {
+        size_t len = strnlen(json_escapes[c], 6);
+        memcpy(to, json_escapes[c], 8);
+        to += len;
     }
-    return i;
+    s->p += n;
+    s->len -= n;
+    return to;
 }
 
-static int append_json_escape(struct buf *b, uint8_t c)
+/* Copies bytes up to the first that is not plain ASCII. May write JSON_SLACK bytes more. */
+static uint8_t *write_plain(uint8_t *to, struct str *s)
 {
-    switch (c) {
-    case '"':
-        return buf_append_z(b, "\\\"");
-    case '\\':
-        return buf_append_z(b, "\\\\");
-    case '\n':
-        return buf_append_z(b, "\\n");
-    case '\r':
-        return buf_append_z(b, "\\r");
-    case '\t':
-        return buf_append_z(b, "\\t");
-    default:
-        return c < 0x20 ? buf_printf(b, "\\u%04x", c) : buf_append_z(b, "\xEF\xBF\xBD");
+    const char *p = s->p, *end = p + s->len;
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16, to += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+        __m128i control = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: from 0x80 on, too */
+        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
+        _mm_storeu_si128((__m128i *)(void *)to, v);
+        if (mask) {
+            size_t n = (size_t)__builtin_ctz(mask);
+            *s = (struct str){p + n, (size_t)(end - p) - n};
+            return to + n;
+        }
     }
+#endif
+    while (p < end && (uint8_t)*p < 0x80 && !json_escapes[(uint8_t)*p][0])
+        *to++ = (uint8_t)*p++;
+    *s = (struct str){p, (size_t)(end - p)};
+    return to;
 }
 
-int buf_append_json(struct buf *b, struct str s)
+uint8_t *json_write(uint8_t *to, struct str s)
 {
+    *to++ = '"';
+    while (s.len) {
+        to = write_plain(to, &s);
+        if (s.len)
+            to = write_special(to, &s);
+    }
+    *to++ = '"';
+    return to;
+}
+
+/* Where the whole of s may not fit, and piece by piece it does. */
+static int append_json_pieces(struct buf *b, struct str s)
+{
+    uint8_t piece[JSON_WRITE_MAX(4)];
     size_t before = b->len;
     int r = buf_append(b, "\"", 1);
     while (r == 0 && s.len > 0) {
-        size_t run = json_plain_run(s);
-        r = buf_append(b, s.p, run);
-        s.p += run;
-        s.len -= run;
-        if (r == 0 && s.len > 0) {
-            r = append_json_escape(b, (uint8_t)s.p[0]);
-            s.p++;
-            s.len--;
-        }
+        struct str one = {s.p, MAX(utf8_char_len(s), (size_t)1)};
+        const uint8_t *end = json_write(piece, one);
+        r = buf_append(b, piece + 1, (size_t)(end - piece) - 2);
+        s.p += one.len;
+        s.len -= one.len;
     }
     if (r == 0)
         r = buf_append(b, "\"", 1);
     if (r < 0)
         b->len = before;
     return r;
+}
+
+int buf_append_json(struct buf *b, struct str s)
+{
+    uint8_t *tail;
+    if (s.len > SIZE_MAX / 16 || JSON_WRITE_MAX(s.len) > b->max - MIN(b->len, b->max))
+        return append_json_pieces(b, s);
+    int r = buf_reserve(b, JSON_WRITE_MAX(s.len), &tail);
+    if (r < 0)
+        return r;
+    b->len += (size_t)(json_write(tail, s) - tail);
+    return 0;
 }

@@ -30,6 +30,10 @@ int buf_z(struct buf *b, const char **ret); /* NUL-terminates behind len; valid 
 /* Appends s as a JSON string with quotes. Bytes that are not UTF-8 become U+FFFD. RFC 8259 section 7. */
 int buf_append_json(struct buf *b, struct str s);
 
+/* The same at `to`, which has room for JSON_WRITE_MAX(s.len) bytes. Returns behind what it wrote. */
+#define JSON_WRITE_MAX(len) (6 * (len) + 18)
+uint8_t *json_write(uint8_t *to, struct str s);
+
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){(const char *)b->data, b->len};
