@@ -160,6 +160,10 @@ static int check_values(struct builder *b, const struct chain *c, const struct y
             note(b, plan_error(b->diag, nodes[i], "a value must be text, a number or null"));
             is_well = false;
         }
+        if (yaml_is_null(nodes[i]) && c->is_expanding) {
+            note(b, plan_error(b->diag, nodes[i], "null has no placeholders to expand"));
+            is_well = false;
+        }
         if (n > 1 && yaml_is_null(nodes[i]))
             plan_warn(b->warnings, nodes[i], "null within a list of values is not portable Sigma");
     }

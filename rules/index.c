@@ -37,8 +37,9 @@ static bool can_find(const struct needle *p)
 {
     switch (p->op) {
     case NEEDLE_EQUAL:
-    case NEEDLE_CIDR:
         return !p->is_cased;
+    case NEEDLE_CIDR:
+        return p->cidr.is_v4 || !cidr_has_v4(&p->cidr); /* the tables do not know how an address was written */
     case NEEDLE_PREFIX:
     case NEEDLE_SUFFIX:
         return !p->is_cased && p->text.len >= 1;
@@ -62,7 +63,8 @@ static bool same_needle(const struct needle *a, const struct needle *b)
     case NEEDLE_CONTAINS:
         return str_eq(a->text, b->text);
     case NEEDLE_CIDR:
-        return a->cidr.bits == b->cidr.bits && memcmp(a->cidr.addr, b->cidr.addr, sizeof(a->cidr.addr)) == 0;
+        return a->cidr.bits == b->cidr.bits && a->cidr.is_v4 == b->cidr.is_v4 &&
+               memcmp(a->cidr.addr, b->cidr.addr, sizeof(a->cidr.addr)) == 0;
     case NEEDLE_NULL:
     case NEEDLE_EXISTS:
     case NEEDLE_MISSING:

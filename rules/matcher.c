@@ -176,7 +176,7 @@ static bool fields_relate(struct matcher *m, const struct needle *p, int first, 
 {
     for (int i = first; i >= 0; i = next_value(m, i))
         for (int k = other; k >= 0; k = next_value(m, k))
-            if (value_relates(value_at(m, i), p->relation, value_at(m, k), &m->env))
+            if (value_relates(p, value_at(m, i), value_at(m, k), &m->env))
                 return true;
     return false;
 }

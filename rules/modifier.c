@@ -8,9 +8,12 @@
 #include "rules/fold.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 
-enum group { FLAG, STRING, KIND, NUMBER, REGEX_FLAG, LATER };
+#define ENCODED_DASHES_MAX 5 /* 3,125 strings, three times that with base64offset */
+
+enum group { FLAG, STRING, KIND, NUMBER, REGEX_FLAG, PART };
 
 struct modifier {
     const char *name;
@@ -47,12 +50,12 @@ static const struct modifier modifiers[] = {
     {"lte", MODIFIER_LTE, NUMBER},
     {"gt", MODIFIER_GT, NUMBER},
     {"gte", MODIFIER_GTE, NUMBER},
-    {"minute", MODIFIER_ALL, LATER},
-    {"hour", MODIFIER_ALL, LATER},
-    {"day", MODIFIER_ALL, LATER},
-    {"week", MODIFIER_ALL, LATER},
-    {"month", MODIFIER_ALL, LATER},
-    {"year", MODIFIER_ALL, LATER},
+    {"minute", MODIFIER_MINUTE, PART},
+    {"hour", MODIFIER_HOUR, PART},
+    {"day", MODIFIER_DAY, PART},
+    {"week", MODIFIER_WEEK, PART},
+    {"month", MODIFIER_MONTH, PART},
+    {"year", MODIFIER_YEAR, PART},
 };
 
 /* ---- the chain ---- */
@@ -79,33 +82,57 @@ static void set_flag(struct chain *c, enum modifier_id id)
     c->is_expanding |= id == MODIFIER_EXPAND;
 }
 
+static bool is_position(enum modifier_id id)
+{
+    return id >= MODIFIER_CONTAINS && id <= MODIFIER_ENDSWITH;
+}
+
+/* Whether the modifier may come behind what the chain has so far. NULL, or why not. */
+static const char *why_not(const struct chain *c, const struct modifier *m)
+{
+    bool is_part = c->kind >= MODIFIER_MINUTE && c->kind <= MODIFIER_YEAR;
+    switch (m->group) {
+    case FLAG:
+        return m->id == MODIFIER_CASED && c->regex_flags & REGEX_I ? "contradicts 'i'" : NULL;
+    case REGEX_FLAG:
+        if (c->kind != MODIFIER_RE)
+            return "only stands behind 're'";
+        return m->id == MODIFIER_RE_I && c->is_cased ? "contradicts 'cased'" : NULL;
+    case NUMBER:
+        return is_part                   ? NULL
+               : c->kind != MODIFIER_ALL ? "cannot be combined with another comparison"
+               : c->n                    ? "cannot be combined with string modifiers"
+                                         : NULL;
+    case KIND:
+    case PART:
+        if (c->kind != MODIFIER_ALL)
+            return "cannot be combined with another comparison";
+        return c->n && m->id != MODIFIER_FIELDREF ? "cannot be combined with string modifiers" : NULL;
+    case STRING:
+        if (c->kind != MODIFIER_ALL &&
+            !((c->kind == MODIFIER_FIELDREF || c->kind == MODIFIER_RE) && is_position(m->id)))
+            return "cannot be combined with the comparison before it";
+        return c->n == MODIFIERS_MAX ? "is one too many" : NULL;
+    }
+    return NULL;
+}
+
 static int chain_add(struct chain *c, const struct yaml *key, struct str word, struct diag *diag)
 {
     const struct modifier *m = modifier_find(word);
-    if (!m)
-        return error_in_key(key, word, diag, "is not known");
-    bool is_comparison = m->group == KIND || m->group == NUMBER;
-    if (m->group == LATER)
-        return error_in_key(key, word, diag, "(time modifiers) is not supported yet");
-    if (m->group == REGEX_FLAG && c->kind != MODIFIER_RE)
-        return error_in_key(key, word, diag, "only stands behind 're'");
-    if (is_comparison && c->kind != MODIFIER_ALL)
-        return error_in_key(key, word, diag, "cannot be combined with another comparison");
-    if (is_comparison && c->n && m->id != MODIFIER_FIELDREF)
-        return error_in_key(key, word, diag, "cannot be combined with string modifiers");
-    if (m->group == STRING && c->kind != MODIFIER_ALL &&
-        !(c->kind == MODIFIER_FIELDREF && m->id >= MODIFIER_CONTAINS && m->id <= MODIFIER_ENDSWITH))
-        return error_in_key(key, word, diag, "cannot be combined with the comparison before it");
-    if (c->n == MODIFIERS_MAX)
-        return error_in_key(key, word, diag, "is one too many");
+    const char *why = m ? why_not(c, m) : "is not known";
+    if (why)
+        return error_in_key(key, word, diag, why);
     if (m->group == FLAG)
         set_flag(c, m->id);
     else if (m->group == REGEX_FLAG)
         c->regex_flags |= m->id == MODIFIER_RE_I ? REGEX_I : m->id == MODIFIER_RE_M ? REGEX_M : REGEX_S;
-    else if (is_comparison)
-        c->kind = m->id;
-    else
+    else if (m->group == STRING)
         c->ids[c->n++] = m->id;
+    else
+        c->kind = m->id;
+    if (m->group == PART)
+        c->part = (enum date_part)(m->id - MODIFIER_MINUTE) + DATE_MINUTE;
     return 0;
 }
 
@@ -113,13 +140,18 @@ static int chain_check(const struct chain *c, const struct yaml *key, struct dia
 {
     if (c->field.len == 0 && c->kind != MODIFIER_ALL && c->kind != MODIFIER_RE)
         return plan_error(diag, key, "this comparison needs a field's name");
-    if (c->kind == MODIFIER_EXISTS && (c->is_all || c->is_neq || c->is_cased || c->is_expanding))
-        return plan_error(diag, key, "modifier 'exists' stands alone");
+    if (c->kind == MODIFIER_EXISTS && (c->is_all || c->is_cased || c->is_expanding))
+        return plan_error(diag, key, "'exists' goes with 'neq' only");
     if (c->kind >= MODIFIER_LT && (c->is_cased || c->is_expanding))
         return plan_error(diag, key, "numbers are neither cased nor expanded");
-    for (size_t i = 0; c->kind == MODIFIER_FIELDREF && i < c->n; i++)
-        if (c->ids[i] < MODIFIER_CONTAINS || c->ids[i] > MODIFIER_ENDSWITH || c->n > 1)
-            return plan_error(diag, key, "'fieldref' goes with one of contains, startswith and endswith only");
+    if (c->kind == MODIFIER_CIDR && c->is_cased)
+        return plan_error(diag, key, "a network is not cased");
+    if (c->kind == MODIFIER_FIELDREF && c->is_expanding)
+        return plan_error(diag, key, "'fieldref' takes a field's name, without placeholders");
+    for (size_t i = 0; (c->kind == MODIFIER_FIELDREF || c->kind == MODIFIER_RE) && i < c->n; i++)
+        if (!is_position(c->ids[i]) || c->n > 1)
+            return plan_error(diag, key, "'%s' goes with one of contains, startswith and endswith only",
+                              c->kind == MODIFIER_RE ? "re" : "fieldref");
     return 0;
 }
 
@@ -177,7 +209,11 @@ static int regex_needle(struct ruleset *rs, const struct chain *c, const struct 
     if (!r)
         return -ENOMEM;
     struct diag why = {0};
-    int err = regex_compile(text, c->regex_flags, &r->code, &why);
+    unsigned position = c->n == 0                          ? 0
+                        : c->ids[0] == MODIFIER_STARTSWITH ? REGEX_START
+                        : c->ids[0] == MODIFIER_ENDSWITH   ? REGEX_END
+                                                           : 0; /* a regex looks everywhere anyway */
+    int err = regex_compile(text, c->regex_flags | position, &r->code, &why);
     if (err < 0)
         return err == -ENOMEM ? err
                               : plan_error_in(diag, node, text.p == node->text.p && why.col ? (size_t)why.col - 1 : 0,
@@ -188,21 +224,55 @@ static int regex_needle(struct ruleset *rs, const struct chain *c, const struct 
     return arena_str(rs->arena, text, &p->shown);
 }
 
+/* A number as YAML 1.2's core schema writes it (10.3.2), finite. */
+static bool number_parse(struct str text, struct field *ret)
+{
+    char z[64], *end = NULL;
+    bool is_octal = text.len > 2 && text.p[0] == '0' && text.p[1] == 'o';
+    bool is_hex = text.len > 2 && text.p[0] == '0' && text.p[1] == 'x';
+    if (text.len == 0 || text.len >= sizeof(z) || !strchr("+-.0123456789", text.p[0]))
+        return false;
+    memcpy(z, text.p, text.len);
+    z[text.len] = 0;
+    const char *start = z + (is_octal || is_hex ? 2 : 0);
+    errno = 0;
+    *ret = (struct field){.type = VALUE_INT, .i = strtoll(start, &end, is_octal ? 8 : is_hex ? 16 : 10)};
+    if (errno == 0 && end == z + text.len)
+        return strchr("+-", *start) == NULL || start == z;
+    if (is_octal || z[strspn(z, "+-.0123456789eE")] != 0)
+        return false;
+    *ret = (struct field){.type = VALUE_FLOAT, .f = strtod(z, &end)};
+    return end == z + text.len && isfinite(ret->f);
+}
+
 static int number_needle(const struct chain *c, const struct yaml *node, struct str text, struct needle *p,
                          struct diag *diag)
 {
     static const enum needle_op ops[] = {NEEDLE_LT, NEEDLE_LTE, NEEDLE_GT, NEEDLE_GTE};
-    char z[64], *end = NULL;
-    if (text.len && text.len < sizeof(z) && strchr("+-.0123456789", text.p[0])) {
-        memcpy(z, text.p, text.len);
-        z[text.len] = 0;
-        p->number = strtod(z, &end);
-        end = end == z + text.len ? end : NULL;
-    }
-    if (!end)
-        return plan_error(diag, node, "lt, lte, gt and gte compare with a number");
-    p->op = ops[c->kind - MODIFIER_LT];
+    struct field f;
+    if (!number_parse(text, &f))
+        return plan_error(diag, node,
+                          c->part ? "a part of a date is compared with a number"
+                                  : "lt, lte, gt and gte compare with a number");
+    p->number = f.type == VALUE_INT ? (double)f.i : f.f;
+    p->part = c->part;
+    p->op = c->kind > MODIFIER_GTE ? NEEDLE_PART : ops[c->kind - MODIFIER_LT];
     return 0;
+}
+
+static int fieldref_needle(struct ruleset *rs, const struct chain *c, const struct yaml *node, struct str text,
+                           struct needle *p, struct diag *diag)
+{
+    p->op = NEEDLE_FIELD;
+    p->is_cased = c->is_cased;
+    p->relation = c->n == 0                          ? NEEDLE_EQUAL
+                  : c->ids[0] == MODIFIER_CONTAINS   ? NEEDLE_CONTAINS
+                  : c->ids[0] == MODIFIER_STARTSWITH ? NEEDLE_PREFIX
+                                                     : NEEDLE_SUFFIX;
+    if (text.len && (memchr(text.p, '*', text.len) || memchr(text.p, '?', text.len)))
+        return plan_error(diag, node, "'fieldref' needs a field's name, without wildcards");
+    int err = names_intern(rs->names, text, &p->other);
+    return err == -ENOMEM ? err : err < 0 ? plan_error(diag, node, "'fieldref' needs a field's name") : 0;
 }
 
 /* Comparisons that are not strings. */
@@ -212,7 +282,6 @@ static int kind_needle(struct ruleset *rs, const struct chain *c, const struct y
     if (arena_str(rs->arena, text, &p->shown) < 0)
         return -ENOMEM;
     bool is_true;
-    int err;
     switch (c->kind) {
     case MODIFIER_RE:
         p->op = NEEDLE_REGEX;
@@ -229,13 +298,7 @@ static int kind_needle(struct ruleset *rs, const struct chain *c, const struct y
         p->op = is_true ? NEEDLE_EXISTS : NEEDLE_MISSING;
         return 0;
     case MODIFIER_FIELDREF:
-        p->op = NEEDLE_FIELD;
-        p->relation = c->n == 0                          ? NEEDLE_EQUAL
-                      : c->ids[0] == MODIFIER_CONTAINS   ? NEEDLE_CONTAINS
-                      : c->ids[0] == MODIFIER_STARTSWITH ? NEEDLE_PREFIX
-                                                         : NEEDLE_SUFFIX;
-        err = names_intern(rs->names, text, &p->other);
-        return err == -ENOMEM ? err : err < 0 ? plan_error(diag, node, "'fieldref' needs a field's name") : 0;
+        return fieldref_needle(rs, c, node, text, p, diag);
     default:
         return number_needle(c, node, text, p, diag);
     }
@@ -264,11 +327,50 @@ static int transform(struct ruleset *rs, enum modifier_id id, struct sigma_strin
     }
 }
 
+static int string_needles(struct ruleset *rs, const struct chain *c, size_t from, struct sigma_string s,
+                          struct needle_list *out);
+
+/* An encoding needs to know which dash stands there: one string for each. -ENOENT where s has none. */
+static int dash_needles(struct ruleset *rs, const struct chain *c, size_t from, const struct sigma_string *s,
+                        struct needle_list *out)
+{
+    size_t n_dashes = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n_dashes += s->tokens[i].kind == TOKEN_DASH;
+    if (n_dashes > ENCODED_DASHES_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < WINDASH_FORMS; i++) {
+        struct sigma_string one;
+        int err = sigma_string_with_dash(s, i, rs->arena, &one);
+        err = err < 0 ? err : string_needles(rs, c, from, one, out);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* A keyword is looked for anywhere, unless its author says where. */
+static bool has_position(const struct chain *c)
+{
+    bool has = false;
+    for (size_t i = 0; i < c->n; i++)
+        has |= is_position(c->ids[i]);
+    return has;
+}
+
+static bool is_encoding(enum modifier_id id)
+{
+    return id >= MODIFIER_BASE64 && id <= MODIFIER_UTF16;
+}
+
 /* Transforms s by the chain from `from` on and adds the resulting needles. */
 static int string_needles(struct ruleset *rs, const struct chain *c, size_t from, struct sigma_string s,
                           struct needle_list *out)
 {
     for (size_t i = from; i < c->n; i++) {
+        int with_dash = is_encoding(c->ids[i]) ? dash_needles(rs, c, i, &s, out) : -ENOENT;
+        if (with_dash != -ENOENT)
+            return with_dash;
         if (c->ids[i] == MODIFIER_BASE64OFFSET) {
             for (unsigned offset = 0; offset < 3; offset++) {
                 struct sigma_string part;
@@ -284,24 +386,28 @@ static int string_needles(struct ruleset *rs, const struct chain *c, size_t from
         if (err < 0)
             return err;
     }
-    if (c->field.len == 0 && sigma_string_surround(&s, true, true, rs->arena) < 0)
+    if (c->field.len == 0 && !has_position(c) && sigma_string_surround(&s, true, true, rs->arena) < 0)
         return -ENOMEM;
     struct needle *p;
     int err = list_add(rs, out, &p);
     return err < 0 ? err : needle_of_string(&s, c->is_cased, rs->arena, p);
 }
 
-/* Plain numbers of YAML 1.2's core schema also equal numbers written otherwise: 0x1f, 007, 1.50. */
-static void mark_number(const struct yaml *node, struct str text, struct needle *p)
+/* A number also stands for the text it has in an event that writes it plainly: 0x1f for 31, 1.50 for 1.5, 007 for 7. */
+static int add_number(struct ruleset *rs, const struct yaml *node, struct str text, struct needle_list *out)
 {
-    char z[64], *end;
-    if (node->is_quoted || p->op != NEEDLE_EQUAL || text.len == 0 || text.len >= sizeof(z) ||
-        !strchr("+-.0123456789", text.p[0]))
-        return;
-    memcpy(z, text.p, text.len);
-    z[text.len] = 0;
-    p->number = strtod(z, &end);
-    p->is_number = end == z + text.len;
+    char scratch[32];
+    struct field f;
+    if (node->is_quoted || out->items[out->n - 1].op != NEEDLE_EQUAL || !number_parse(text, &f))
+        return 0;
+    struct str plain = field_text(&f, scratch);
+    if (str_eq(plain, text))
+        return 0;
+    struct needle copy = out->items[out->n - 1], *p;
+    int err = list_add(rs, out, &p);
+    if (err == 0)
+        *p = copy;
+    return err < 0 ? err : arena_str(rs->arena, plain, &p->text);
 }
 
 int chain_needles(struct ruleset *rs, const struct chain *c, const struct yaml *node, struct str text, bool is_expanded,
@@ -309,7 +415,7 @@ int chain_needles(struct ruleset *rs, const struct chain *c, const struct yaml *
 {
     struct needle *p;
     if (!is_expanded && yaml_is_null(node)) {
-        if (c->field.len == 0 || c->n || c->kind != MODIFIER_ALL)
+        if (c->field.len == 0 || c->n || c->kind != MODIFIER_ALL || c->is_cased)
             return plan_error(diag, node, "null goes with a plain field only");
         int err = list_add(rs, out, &p);
         if (err == 0)
@@ -332,7 +438,5 @@ int chain_needles(struct ruleset *rs, const struct chain *c, const struct yaml *
         return add_result(err, node, diag);
     if (out->n == before)
         return plan_error(diag, node, "value is too short for base64offset");
-    if (!is_expanded)
-        mark_number(node, text, &out->items[out->n - 1]);
-    return 0;
+    return is_expanded || c->n ? 0 : add_result(add_number(rs, node, text, out), node, diag);
 }

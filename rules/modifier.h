@@ -36,6 +36,12 @@ enum modifier_id {
     MODIFIER_LTE,
     MODIFIER_GT,
     MODIFIER_GTE,
+    MODIFIER_MINUTE, /* to YEAR: in the order of enum date_part */
+    MODIFIER_HOUR,
+    MODIFIER_DAY,
+    MODIFIER_WEEK,
+    MODIFIER_MONTH,
+    MODIFIER_YEAR,
 };
 
 struct chain {
@@ -43,7 +49,8 @@ struct chain {
     enum modifier_id ids[MODIFIERS_MAX];
     size_t n;
     bool is_all, is_neq, is_cased, is_expanding;
-    enum modifier_id kind; /* RE, CIDR, EXISTS, FIELDREF, LT to GTE; or ALL for a plain string */
+    enum modifier_id kind; /* RE, CIDR, EXISTS, FIELDREF, LT to GTE, MINUTE to YEAR; or ALL for a plain string */
+    enum date_part part;   /* what the number is compared with, when it is a part of a date */
     unsigned regex_flags;
 };
 

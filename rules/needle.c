@@ -119,13 +119,12 @@ int cidr_parse(struct str s, struct cidr *ret)
 {
     const char *slash = s.len ? memchr(s.p, '/', s.len) : NULL;
     struct str addr = {s.p, slash ? (size_t)(slash - s.p) : s.len};
-    bool is_v4;
-    if (address_parse(addr, ret->addr, &is_v4) < 0)
+    if (address_parse(addr, ret->addr, &ret->is_v4) < 0)
         return -EINVAL;
-    int64_t bits = is_v4 ? 32 : 128;
+    int64_t bits = ret->is_v4 ? 32 : 128;
     if (slash && parse_i64((struct str){slash + 1, (size_t)(s.p + s.len - slash - 1)}, 0, bits, &bits) < 0)
         return -EINVAL;
-    ret->bits = (uint8_t)(bits + (is_v4 ? 96 : 0));
+    ret->bits = (uint8_t)(bits + (ret->is_v4 ? 96 : 0));
     return 0;
 }
 
@@ -135,7 +134,8 @@ int regex_compile(struct str text, unsigned flags, pcre2_code **ret, struct diag
         return diag_set(diag, -EINVAL, "regular expression is longer than %zu bytes", REGEX_TEXT_MAX);
     uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
     options |= (flags & REGEX_I ? PCRE2_CASELESS : 0) | (flags & REGEX_M ? PCRE2_MULTILINE : 0) |
-               (flags & REGEX_S ? PCRE2_DOTALL : 0);
+               (flags & REGEX_S ? PCRE2_DOTALL : 0) | (flags & REGEX_START ? PCRE2_ANCHORED : 0) |
+               (flags & REGEX_END ? PCRE2_ENDANCHORED : 0);
     int code;
     size_t at;
     *ret = pcre2_compile((PCRE2_SPTR)text.p, text.len, options, &code, &at, NULL);
@@ -365,9 +365,17 @@ static bool number_of(const struct value *v, double *ret)
 static bool number_match(const struct needle *p, const struct value *v)
 {
     double n;
-    if (!number_of(v, &n))
+    int64_t part;
+    if (p->part != DATE_NONE) {
+        if (v->type == VALUE_BOOL || !date_part(v->text, p->part, &part))
+            return false;
+        n = (double)part;
+    } else if (!number_of(v, &n)) {
         return false;
+    }
     switch (p->op) {
+    case NEEDLE_PART:
+        return n == p->number;
     case NEEDLE_LT:
         return n < p->number;
     case NEEDLE_LTE:
@@ -379,14 +387,27 @@ static bool number_match(const struct needle *p, const struct value *v)
     }
 }
 
+static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+    if (memcmp(a, b, bits / 8) != 0)
+        return false;
+    unsigned rest = bits % 8;
+    return rest == 0 || (a[bits / 8] ^ b[bits / 8]) >> (8 - rest) == 0;
+}
+
+bool cidr_has_v4(const struct cidr *c)
+{
+    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff};
+    return bits_equal(v4, c->addr, MIN(c->bits, (uint8_t)96));
+}
+
 static bool cidr_match(const struct cidr *c, struct str text)
 {
     uint8_t addr[16];
     bool is_v4;
-    if (address_parse(text, addr, &is_v4) < 0 || memcmp(addr, c->addr, c->bits / 8) != 0)
+    if (address_parse(text, addr, &is_v4) < 0 || (is_v4 && !c->is_v4))
         return false;
-    unsigned rest = c->bits % 8;
-    return rest == 0 || (addr[c->bits / 8] ^ c->addr[c->bits / 8]) >> (8 - rest) == 0;
+    return bits_equal(addr, c->addr, c->bits);
 }
 
 static bool regex_match(const pcre2_code *code, struct str text, struct match_env *env)
@@ -431,6 +452,7 @@ bool needle_match(const struct needle *p, struct value *v, struct match_env *env
     case NEEDLE_LTE:
     case NEEDLE_GT:
     case NEEDLE_GTE:
+    case NEEDLE_PART:
         return number_match(p, v);
     case NEEDLE_NULL:
     case NEEDLE_EXISTS:
@@ -441,20 +463,23 @@ bool needle_match(const struct needle *p, struct value *v, struct match_env *env
     return false;
 }
 
-bool value_relates(struct value *v, enum needle_op relation, struct value *other, struct match_env *env)
+bool value_relates(const struct needle *p, struct value *v, struct value *other, struct match_env *env)
 {
     if (v->type == VALUE_NULL || other->type == VALUE_NULL)
-        return v->type == other->type && relation == NEEDLE_EQUAL;
-    value_fold(v, env);
-    value_fold(other, env);
-    switch (relation) {
+        return v->type == other->type && p->relation == NEEDLE_EQUAL;
+    if (!p->is_cased) {
+        value_fold(v, env);
+        value_fold(other, env);
+    }
+    struct str a = p->is_cased ? v->text : v->folded, b = p->is_cased ? other->text : other->folded;
+    switch (p->relation) {
     case NEEDLE_PREFIX:
-        return str_starts(v->folded, other->folded);
+        return str_starts(a, b);
     case NEEDLE_SUFFIX:
-        return str_ends(v->folded, other->folded);
+        return str_ends(a, b);
     case NEEDLE_CONTAINS:
-        return contains(v->folded, other->folded);
+        return contains(a, b);
     default:
-        return str_eq(v->folded, other->folded);
+        return str_eq(a, b);
     }
 }

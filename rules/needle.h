@@ -12,6 +12,7 @@
 #include "common/arena.h"
 #include "common/diag.h"
 #include "common/event.h"
+#include "rules/date_part.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -41,6 +42,10 @@ int sigma_string_plain(struct str text, struct arena *arena, struct sigma_string
 int sigma_string_surround(struct sigma_string *s, bool before, bool after, struct arena *arena); /* adds '*' */
 int sigma_string_windash(struct sigma_string *s, struct arena *arena);
 
+/* The string with its first TOKEN_DASH replaced by the i-th of WINDASH_FORMS dashes: 0, -ENOENT when it has none, -ENOMEM. */
+#define WINDASH_FORMS 5
+int sigma_string_with_dash(const struct sigma_string *s, size_t i, struct arena *arena, struct sigma_string *ret);
+
 enum utf16_form { UTF16_LE, UTF16_BE, UTF16_BOM };
 int sigma_string_utf16(struct sigma_string *s, enum utf16_form form, struct arena *arena); /* -EINVAL: not UTF-8 */
 
@@ -69,22 +74,25 @@ enum needle_op {
     NEEDLE_LTE,
     NEEDLE_GT,
     NEEDLE_GTE,
+    NEEDLE_PART, /* a part of a date is this number */
 };
 
 struct cidr {
     uint8_t addr[16], bits; /* IPv4 as ::ffff:a.b.c.d; bits of the 128 */
+    bool is_v4;             /* a network of IPv6 has no address that is written as IPv4 */
 };
 
 struct needle {
     enum needle_op op;
     bool is_cased, is_number;
+    uint8_t part;     /* enum date_part, with LT to GTE and PART: of the field's date */
     struct str text;  /* needle: folded unless cased */
     struct str shown; /* as a person would write it */
     union {
         struct sigma_string wild;
         pcre2_code *regex; /* owned by the rule set */
         struct cidr cidr;
-        double number;               /* of LT to GTE; and of EQUAL when is_number */
+        double number;               /* of LT to GTE and PART; and of EQUAL when is_number */
         struct {                     /* NEEDLE_FIELD */
             uint16_t other;          /* index of the other field's name */
             enum needle_op relation; /* EQUAL, PREFIX, SUFFIX or CONTAINS */
@@ -95,9 +103,13 @@ struct needle {
 int needle_of_string(const struct sigma_string *s, bool is_cased, struct arena *arena, struct needle *ret);
 int cidr_parse(struct str s, struct cidr *ret); /* "10.0.0.0/8", "2001:db8::/32", or an address. 0 or -EINVAL */
 
-#define REGEX_I 1u
-#define REGEX_M 2u
-#define REGEX_S 4u
+bool cidr_has_v4(const struct cidr *c); /* whether addresses ::ffff:a.b.c.d lie in it */
+
+#define REGEX_I     1u
+#define REGEX_M     2u
+#define REGEX_S     4u
+#define REGEX_START 8u  /* must match at the value's start */
+#define REGEX_END   16u /* must match up to the value's end */
 /* -EINVAL with PCRE2's reason and its offset (diag->col - 1), -ENOMEM. *ret is freed by the caller with pcre2_code_free. */
 int regex_compile(struct str text, unsigned flags, pcre2_code **ret, struct diag *diag);
 
@@ -136,4 +148,5 @@ void value_fold(struct value *v, struct match_env *env);
 int address_parse(struct str s, uint8_t ret[static 16], bool *ret_is_v4); /* IPv4 as ::ffff:a.b.c.d. 0 or -EINVAL */
 
 bool needle_match(const struct needle *p, struct value *v, struct match_env *env);
-bool value_relates(struct value *v, enum needle_op relation, struct value *other, struct match_env *env);
+/* For NEEDLE_FIELD: v is the field's value, other that of the field it is compared with. */
+bool value_relates(const struct needle *p, struct value *v, struct value *other, struct match_env *env);

@@ -133,6 +133,35 @@ int sigma_string_windash(struct sigma_string *s, struct arena *arena)
     return 0;
 }
 
+int sigma_string_with_dash(const struct sigma_string *s, size_t i, struct arena *arena, struct sigma_string *ret)
+{
+    static const char *const dashes[WINDASH_FORMS] = {"-", "/", "\xe2\x80\x93", "\xe2\x80\x94", "\xe2\x80\x95"};
+    size_t at = 0, n = 0;
+    while (at < s->n && s->tokens[at].kind != TOKEN_DASH)
+        at++;
+    if (at == s->n)
+        return -ENOENT;
+    struct str dash = str_of(dashes[i]);
+    bool joins_before = at > 0 && s->tokens[at - 1].kind == TOKEN_TEXT;
+    bool joins_after = at + 1 < s->n && s->tokens[at + 1].kind == TOKEN_TEXT;
+    struct str before = joins_before ? s->tokens[at - 1].text : (struct str){"", 0};
+    struct str after = joins_after ? s->tokens[at + 1].text : (struct str){"", 0};
+    struct token *tokens = arena_array(arena, s->n, sizeof(*tokens));
+    char *text = arena_alloc(arena, before.len + dash.len + after.len);
+    if (!tokens || !text)
+        return -ENOMEM;
+    memcpy(text, before.p, before.len);
+    memcpy(text + before.len, dash.p, dash.len);
+    memcpy(text + before.len + dash.len, after.p, after.len);
+    for (size_t k = 0; k + joins_before < at; k++)
+        tokens[n++] = s->tokens[k];
+    tokens[n++] = (struct token){TOKEN_TEXT, {text, before.len + dash.len + after.len}};
+    for (size_t k = at + 1 + joins_after; k < s->n; k++)
+        tokens[n++] = s->tokens[k];
+    *ret = (struct sigma_string){tokens, n};
+    return 0;
+}
+
 static int text_utf16(struct str text, enum utf16_form form, struct arena *arena, struct str *ret)
 {
     uint8_t *out = arena_array(arena, text.len + 1, 2);
