@@ -83,10 +83,11 @@ static int check(const struct rules_job *job, bool is_quiet)
 
 int cli_rules_check(const struct command *self, int argc, char **argv)
 {
-    struct rules_job job = {.self = self};
+    struct rules_job job = {.self = self, .options.is_linting = true};
     bool is_quiet = false;
     const struct cli_option options[] = {
         RULES_JOB_OPTIONS(&job),
+        {"decoders", "PATH", "decoders whose fields rules may name (default: those installed)", .list = &job.decoders},
         {"quiet", NULL, "print only what is wrong", .flag = &is_quiet},
     };
     int r = rules_job_parse(&job, options, ARRAY_LEN(options), argc, argv);

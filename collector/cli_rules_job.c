@@ -140,8 +140,7 @@ int rules_job_load(struct rules_job *job, bool has_decoders)
     int r = prepare(job);
     if (r < 0)
         return r;
-    if (!has_decoders)
-        job->config.decoders.n = 0;
+    job->options.is_without_decoders = !has_decoders;
     r = content_load_with(&job->config, &job->options, &job->content, &diag);
     if (r < 0)
         cli_fail("%s", diag.msg);

@@ -110,15 +110,32 @@ static int add_placeholders(struct content *c, const struct yaml *map)
     return 0;
 }
 
+/* Names of fields that decoders give, so that a rule's field can be told from a misspelt one. Decoders with errors are not
+ * our business here. */
+static int know_fields(struct content *c, const struct collector_config *config)
+{
+    struct content scratch = {.names = c->names, .decoders = decoders_new(c->names)};
+    struct diag unused;
+    if (!scratch.decoders)
+        return -ENOMEM;
+    int err = load_paths(&scratch, &config->decoders, add_decoder, &unused);
+    decoders_free(scratch.decoders);
+    diags_clear(&scratch.diags);
+    return err == -ENOMEM ? err : ruleset_lint(c->ruleset);
+}
+
 static int load(struct content *c, const struct collector_config *config, const struct content_options *options,
                 struct diag *diag)
 {
-    int err = options->is_without_mapping ? ruleset_without_mapping(c->ruleset) : 0;
+    int err = options->is_linting ? know_fields(c, config) : 0;
+    if (options->is_without_mapping)
+        err = err < 0 ? err : ruleset_without_mapping(c->ruleset);
     err = err < 0 ? err : add_placeholders(c, config->placeholders);
     if (!options->is_without_mapping)
         err = err < 0 ? err : load_paths(c, &config->mappings, add_mapping, diag);
     err = err < 0 ? err : load_paths(c, &config->rules, add_rule, diag);
-    err = err < 0 ? err : load_paths(c, &config->decoders, add_decoder, diag);
+    if (!options->is_without_decoders)
+        err = err < 0 ? err : load_paths(c, &config->decoders, add_decoder, diag);
     if (err < 0)
         return err;
     err = ruleset_compile(c->ruleset, &c->diags);

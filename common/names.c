@@ -94,6 +94,11 @@ name_id names_find(const struct names *n, struct str name)
     return n->slots[find_slot(n, name)];
 }
 
+name_id names_next(const struct names *n)
+{
+    return (name_id)n->n;
+}
+
 struct str names_text(const struct names *n, name_id id)
 {
     return id > F_NONE && id < n->n ? n->texts[id] : (struct str){"", 0};

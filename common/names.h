@@ -27,4 +27,5 @@ struct names *names_free(struct names *n); /* NULL is fine; always returns NULL 
 int names_intern(struct names *n, struct str name,
                  name_id *ret);                             /* 0, -ENOMEM, -ENOSPC, -EINVAL (empty, > 256 bytes) */
 name_id names_find(const struct names *n, struct str name); /* F_NONE where unknown */
-struct str names_text(const struct names *n, name_id id);   /* borrows, NUL-terminated; lives as long as n */
+name_id names_next(const struct names *n); /* the id that the next new name gets: those below are taken */
+struct str names_text(const struct names *n, name_id id); /* borrows, NUL-terminated; lives as long as n */

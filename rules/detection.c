@@ -3,7 +3,7 @@
  * `detection` of a rule, or the body of a filter: selections become trees of AND and OR over leaves, the condition joins
  * them. Values that wait for placeholders stay YAML until detection_expand, since placeholders may come later than rules.
  */
-#include "rules/modifier.h"
+#include "rules/lint.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -97,6 +97,8 @@ static int leaf_new(struct builder *b, const struct chain *c, const struct yaml 
                                                               : "a field's name has at most 256 bytes");
     }
     leaf->selection = b->selection;
+    leaf->line = key->line;
+    leaf->col = key->col;
     leaf->next = b->entry->leaves;
     b->entry->leaves = leaf;
     e->kind = EXPR_LEAF;
@@ -145,7 +147,10 @@ static int leaf_of_values(struct builder *b, const struct chain *c, const struct
         if (err < 0)
             return err;
     }
-    return leaf_set(b->entry, leaf, &list, nodes[0], b->diag);
+    err = leaf_set(b->entry, leaf, &list, nodes[0], b->diag);
+    if (err == 0 && b->rs->is_linting && *b->warnings->n_errors == 0)
+        lint_values(b->warnings, c, nodes, n, leaf);
+    return err;
 }
 
 /* 0, -EINVAL with its diag, or -EBADMSG: told already. */
@@ -308,7 +313,10 @@ int detection_parse(struct ruleset *rs, struct rule_entry *entry, const struct y
     if (n == 0)
         return plan_error(diag, map, "there is no selection");
     *ret_keeps_yaml |= b.keeps_yaml;
-    return condition_parse(condition, selections, n, rs->arena, warnings, &entry->expr, diag);
+    int err = condition_parse(condition, selections, n, rs->arena, warnings, &entry->expr, diag);
+    if (err == 0 && rs->is_linting && *warnings->n_errors == 0)
+        lint_detection(warnings, map, selections, n, entry->expr, entry->kind == ENTRY_FILTER);
+    return err;
 }
 
 /* ---- placeholders ---- */

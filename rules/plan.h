@@ -42,6 +42,7 @@ struct leaf {      /* field has one of these values */
     size_t n;
     const struct pending *pending; /* values with placeholders: needles come at compile time */
     struct leaf *next;             /* of the same rule */
+    int line, col;                 /* of the field's name */
 };
 
 struct selection {
@@ -178,6 +179,8 @@ struct ruleset {
     size_t n_keys, cap_keys;
     bool is_compiled;
     bool is_without_mapping;
+    bool is_linting;
+    name_id lint_known;               /* fields below this were known before any rule */
     name_id declared[3];              /* without mapping: product, category, service */
     const struct rule_entry **loaded; /* after compile: detections and correlations that stayed */
     size_t n_loaded;

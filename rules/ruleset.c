@@ -5,6 +5,7 @@
  * log sources. A document that fails is taken out as a whole and never disturbs another.
  */
 #include "rules/index.h"
+#include "rules/lint.h"
 
 #include <errno.h>
 
@@ -136,6 +137,15 @@ int ruleset_without_mapping(struct ruleset *rs)
         if (names_intern(rs->names, names[i], &rs->declared[i]) < 0)
             return -ENOMEM;
     rs->is_without_mapping = true;
+    return 0;
+}
+
+int ruleset_lint(struct ruleset *rs)
+{
+    if (rs->is_compiled)
+        return -EINVAL;
+    rs->is_linting = true;
+    rs->lint_known = names_next(rs->names);
     return 0;
 }
 
@@ -391,6 +401,8 @@ static int plan_rule(struct ruleset *rs, struct rule_entry *e, const name_id *id
         if (err < 0 || plan_add(rs, s, e, e->is_ecs ? identity : s->map) < 0)
             return -ENOMEM;
         is_mapped = true;
+        if (rs->is_linting)
+            lint_fields(rs, e, m, diags);
     }
     e->pub.is_unmapped = !is_mapped;
     if (!is_mapped) {

@@ -68,6 +68,10 @@ int ruleset_add_mapping(struct ruleset *rs, struct str text, const char *file, s
  * Before the first ruleset_add. 0 or -ENOMEM; -EINVAL once compiled. */
 int ruleset_without_mapping(struct ruleset *rs);
 
+/* From now on also warn of what loads and is probably a mistake (lint.h): for people who write rules, not for a collector.
+ * Fields that `names` holds by now are taken as known. Before mappings and rules are added; -EINVAL once compiled. */
+int ruleset_lint(struct ruleset *rs);
+
 /* One file: one or more YAML documents, each a detection, correlation or filter. A document that cannot be used is
  * reported with line and column and left out; the others stay. Returns the number of documents left out, or -ENOMEM.
  * -EINVAL once compiled. */

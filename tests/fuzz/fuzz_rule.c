@@ -67,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ruleset *rs = names ? ruleset_new(names) : NULL;
     if (!rs)
         abort();
+    ruleset_lint(rs);
     ruleset_placeholder(rs, "p", STR("a*"));
     ruleset_placeholder(rs, "p", STR("10.0.0.0/8"));
     ruleset_add_mapping(rs, STR(mapping), "mapping", &diags);
