@@ -114,9 +114,23 @@ static int grow(struct input *in)
     return 0;
 }
 
-/* Reads until in->data holds a newline, and cuts behind the last one. */
+/* Keeps what stands behind the last newline of the chunk's bytes from `from` on for the next one. False: there is none. */
+static bool cut_lines(struct eval *e, struct input *in, size_t from, int *ret_err)
+{
+    const char *newline = memrchr(in->data + from, '\n', in->len - from);
+    if (!newline)
+        return false;
+    size_t whole = (size_t)(newline - in->data) + 1, more = in->len - whole;
+    in->len = whole;
+    *ret_err = buf_append(&e->rest, in->data + whole, more);
+    return true;
+}
+
+/* Reads until in->data holds a newline. */
 static int read_lines(struct eval *e, struct input *in)
 {
+    size_t from = 0;
+    int err = 0;
     in->is_too_long = false;
     in->len = e->rest.len;
     while (in->cap < MAX(e->rest.len + 1, CHUNK_BYTES))
@@ -125,7 +139,7 @@ static int read_lines(struct eval *e, struct input *in)
     if (e->rest.len)
         memcpy(in->data, e->rest.data, e->rest.len);
     buf_reset(&e->rest);
-    for (;;) {
+    while (!cut_lines(e, in, from, &err)) { /* behind a line that is too long, the rest may hold whole lines */
         if (in->len > EVAL_LINE_MAX) {
             in->is_too_long = e->is_skipping = true;
             return 0;
@@ -137,14 +151,10 @@ static int read_lines(struct eval *e, struct input *in)
             e->is_end = true;
             return (int)n;
         }
-        const char *newline = memrchr(in->data + in->len, '\n', (size_t)n);
+        from = in->len;
         in->len += (size_t)n;
-        if (newline) {
-            size_t whole = (size_t)(newline - in->data) + 1, more = in->len - whole;
-            in->len = whole;
-            return buf_append(&e->rest, in->data + whole, more);
-        }
     }
+    return err;
 }
 
 /* Over the rest of a line that is too long. */

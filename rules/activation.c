@@ -131,7 +131,7 @@ static bool when_holds(const struct source *s, const struct when *w, const struc
     for (int i = first; i >= 0 && !holds; i = ev->next(ev->ctx, i)) {
         struct str text = ev->text(ev->ctx, i);
         for (size_t k = 0; k < w->n && !holds; k++)
-            holds = s->is_declared ? str_eq_nocase(text, w->values[k]) : str_eq(text, w->values[k]);
+            holds = s->is_declared ? text.len == 0 || str_eq_nocase(text, w->values[k]) : str_eq(text, w->values[k]);
     }
     return holds;
 }
@@ -175,9 +175,11 @@ static bool make_key(const struct activations *a, const struct event_values *ev,
             continue;
         if (ev->next(ev->ctx, value) >= 0)
             return false;
-        struct str text;
+        struct str text = ev->text(ev->ctx, value);
         uint32_t found = TEXT_UNKNOWN;
-        if (key_text(&a->fields[i], ev->text(ev->ctx, value), scratch, &text))
+        if (a->fields[i].is_declared && text.len == 0) /* null or empty: the event does not say */
+            continue;
+        if (key_text(&a->fields[i], text, scratch, &text))
             found = text_table_find(&a->fields[i].values, text);
         key[i] = found == TEXT_UNKNOWN ? KEY_OTHER : (uint16_t)found;
     }

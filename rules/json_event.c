@@ -10,18 +10,15 @@
 #include "rules/json_event.h"
 
 #include "common/time.h"
+#include "rules/json_string.h"
 
 #include <errno.h>
 #include <math.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 #define NAME_MAX_LEN  256                /* names.h takes no longer ones */
 #define SPELLING_MAX  (6 * NAME_MAX_LEN) /* of a key that can still be that short: \u0041 */
 #define KEY_BYTES_MAX (4 * MIB)
 #define SLOTS         (2 * JSON_EVENT_KEYS_MAX)
-#define STEP          16   /* bytes a copy may write beyond its end */
 #define NO_TIME       0xFF /* rank of a field that is no time */
 #define UNKNOWN       0    /* key not remembered */
 #define RECORD        1    /* what stands for the record itself */
@@ -114,158 +111,10 @@ uint64_t json_event_dropped_fields(const struct json_event_reader *r)
 
 /* ---- strings ---- */
 
-static bool is_special(char c)
-{
-    return c == '"' || c == '\\' || (uint8_t)c < 0x20;
-}
-
-#ifdef __SSE2__
-/* One bit a byte: quotes, backslashes, control characters. */
-static unsigned special_mask(__m128i v)
-{
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
-}
-#else
-#define ONES  UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
-
-/* Not 0 when any of the eight bytes is a quote, a backslash or a control character. */
-static uint64_t has_special(const char *p)
-{
-    uint64_t w;
-    memcpy(&w, p, sizeof(w));
-    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((w - ONES * 0x20) & ~w)) & HIGHS;
-}
-#endif
-
-/* The first special byte from p on, or end. */
-static const char *find_special(const char *p, const char *end)
-{
-#ifdef __SSE2__
-    for (; end - p >= STEP; p += STEP) {
-        unsigned mask = special_mask(_mm_loadu_si128((const __m128i *)(const void *)p));
-        if (mask)
-            return p + __builtin_ctz(mask);
-    }
-#else
-    while (end - p >= 8 && !has_special(p))
-        p += 8;
-#endif
-    while (p < end && !is_special(*p))
-        p++;
-    return p;
-}
-
-/* Copies up to the first special byte; *out has room for STEP more than is copied. Returns where that byte stands. */
-static const char *copy_plain(const char *p, const char *end, char **out)
-{
-    char *o = *out;
-#ifdef __SSE2__
-    for (; end - p >= STEP; p += STEP, o += STEP) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned mask = special_mask(v);
-        _mm_storeu_si128((__m128i *)(void *)o, v);
-        if (mask) {
-            *out = o + __builtin_ctz(mask);
-            return p + __builtin_ctz(mask);
-        }
-    }
-#else
-    for (; end - p >= 8 && !has_special(p); p += 8, o += 8)
-        memcpy(o, p, 8);
-#endif
-    while (p < end && !is_special(*p))
-        *o++ = *p++;
-    *out = o;
-    return p;
-}
-
-static int hex4(const char *p, const char *end)
-{
-    int v = 0;
-    if (end - p < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        int c = (uint8_t)p[i], low = c | 0x20;
-        int h = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-        if (h < 0)
-            return -1;
-        v = v << 4 | h;
-    }
-    return v;
-}
-
-static char *put_utf8(char *out, int c)
-{
-    if (c < 0x80) {
-        *out++ = (char)c;
-    } else if (c < 0x800) {
-        *out++ = (char)(0xC0 | c >> 6);
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *out++ = (char)(0xE0 | c >> 12);
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *out++ = (char)(0xF0 | c >> 18);
-        *out++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    }
-    return out;
-}
-
-/* p is behind "\u". Returns behind the escape, or behind a pair of them; NULL: not four hex digits. */
-static const char *unescape_unicode(const char *p, const char *end, char **out)
-{
-    int c = hex4(p, end);
-    if (c < 0)
-        return NULL;
-    p += 4;
-    if (c >= 0xD800 && c < 0xDC00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
-        int low = hex4(p + 2, end);
-        if (low >= 0xDC00 && low < 0xE000) {
-            c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-            p += 6;
-        }
-    }
-    *out = put_utf8(*out, c >= 0xD800 && c < 0xE000 ? 0xFFFD : c);
-    return p;
-}
-
-static const char unescaped[256] = {
-    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
-
-/* From the first backslash, at p, to behind the closing quote, onto *out. NULL: bad. */
-static const char *unescape(const char *p, const char *end, char **out)
-{
-    while (p < end) {
-        if (*p == '"')
-            return p + 1;
-        if (*p != '\\' || end - p < 2)
-            return NULL;
-        char c = unescaped[(uint8_t)p[1]];
-        if (c) {
-            *(*out)++ = c;
-            p += 2;
-        } else {
-            p = p[1] == 'u' ? unescape_unicode(p + 2, end, out) : NULL;
-            if (!p)
-                return NULL;
-        }
-        if (p < end && !is_special(*p))
-            p = copy_plain(p, end, out);
-    }
-    return NULL;
-}
-
 /* r->p is behind the opening quote; moves it behind the closing one. */
 static int read_string(struct json_event_reader *r, struct str *ret)
 {
-    const char *start = r->p, *p = find_special(start, r->end);
+    const char *start = r->p, *p = json_find_special(start, r->end);
     r->p = p;
     if (p < r->end && *p == '"') {
         *ret = (struct str){start, (size_t)(p - start)};
@@ -277,10 +126,10 @@ static int read_string(struct json_event_reader *r, struct str *ret)
     char *out = r->out;
     memcpy(out, start, (size_t)(p - start));
     r->out += p - start;
-    p = unescape(p, r->end, &r->out);
-    if (!p)
+    p = json_unescape(p, r->end, &r->out);
+    if (!p || p == r->end)
         return -EBADMSG;
-    r->p = p;
+    r->p = p + 1;
     *ret = (struct str){out, (size_t)(r->out - out)};
     return 0;
 }
@@ -387,9 +236,9 @@ static int read_key(struct json_event_reader *r, uint16_t parent, uint16_t *ret)
         *ret = r->last = guess;
         return 0;
     }
-    const char *start = r->p, *p = find_special(start, r->end);
+    const char *start = r->p, *p = json_find_special(start, r->end);
     while (p < r->end && *p == '\\' && r->end - p >= 2) /* read_string looks closer when the key is new */
-        p = find_special(p + 2, r->end);
+        p = json_find_special(p + 2, r->end);
     r->p = p;
     if (p >= r->end || *p != '"')
         return -EBADMSG;
@@ -664,7 +513,7 @@ static int read_value(struct json_event_reader *r, uint16_t at, const struct key
 
 static int prepare(struct json_event_reader *r, struct str line)
 {
-    size_t need = line.len + 2 * STEP; /* nothing is longer unescaped, and keys do not stay */
+    size_t need = line.len + 2 * JSON_SLACK; /* nothing is longer unescaped, and keys do not stay */
     if (need > r->text_cap) {
         char *grown = realloc(r->text, need);
         if (!grown)

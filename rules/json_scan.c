@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Journal and ECS records are flat and read once, so a walk without a tree is all that is needed: one pass, no
- * recursion (nested values are skipped with a stack of bits), strings searched eight bytes at a time. The records come
+ * recursion (nested values are skipped with a stack of bits). The records come
  * from agents that may be hostile: every step checks the end. Called by decode_json.c only.
  */
 #include "rules/json_scan.h"
 
-#include <errno.h>
+#include "rules/json_string.h"
 
-#define ONES  UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
+#include <errno.h>
 
 static void skip_space(struct json_scan *s)
 {
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
         s->p++;
-}
-
-/* Whether any of the eight bytes is a quote, a backslash or below 0x20. */
-static bool has_special(uint64_t w)
-{
-    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((w - ONES * 0x20) & ~w)) & HIGHS;
 }
 
 /* *p is behind the opening quote; moves it behind the closing one. */
@@ -30,15 +22,7 @@ static int scan_string(const char **pp, const char *end, struct json_value *ret)
     const char *p = *pp;
     *ret = (struct json_value){.kind = JSON_STRING};
     for (;;) {
-        while (end - p >= 8) {
-            uint64_t w;
-            memcpy(&w, p, 8);
-            if (has_special(w))
-                break;
-            p += 8;
-        }
-        while (p < end && *p != '"' && *p != '\\' && (uint8_t)*p >= 0x20)
-            p++;
+        p = json_find_special(p, end);
         if (p >= end || (uint8_t)*p < 0x20)
             return -EBADMSG;
         if (*p == '"')
@@ -206,92 +190,18 @@ int json_next_element(struct json_scan *s, struct json_value *ret)
     return r < 0 ? r : 1;
 }
 
-static int hex4(const char *p, const char *end)
-{
-    int v = 0;
-    if (end - p < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int h = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
-        if (h < 0)
-            return -1;
-        v = v << 4 | h;
-    }
-    return v;
-}
-
-static char *put_utf8(char *out, int c)
-{
-    if (c < 0x80) {
-        *out++ = (char)c;
-    } else if (c < 0x800) {
-        *out++ = (char)(0xC0 | c >> 6);
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *out++ = (char)(0xE0 | c >> 12);
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *out++ = (char)(0xF0 | c >> 18);
-        *out++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    }
-    return out;
-}
-
-/* p is behind "\u"; moves it behind the escape, or behind a pair of surrogates. -1: not four hex digits. */
-static int take_unicode(const char **pp, const char *end)
-{
-    const char *p = *pp;
-    int c = hex4(p, end);
-    if (c < 0)
-        return -1;
-    p += 4;
-    if (c >= 0xD800 && c < 0xDC00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
-        int low = hex4(p + 2, end);
-        if (low >= 0xDC00 && low < 0xE000) {
-            c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-            p += 6;
-        }
-    }
-    *pp = p;
-    return c >= 0xD800 && c < 0xE000 ? 0xFFFD : c;
-}
-
 int json_text(const struct json_value *v, struct arena *arena, struct str *ret)
 {
     *ret = v->text;
     if (!v->is_escaped)
         return 0;
-    char *start = arena_strndup(arena, v->text.p, v->text.len); /* no escape is shorter than what it stands for */
+    const char *end = v->text.p + v->text.len;
+    char *start = arena_alloc(arena, v->text.len + JSON_SLACK),
+         *out = start; /* no escape is shorter than its character */
     if (!start)
         return -ENOMEM;
-    char *out = start;
-    for (const char *p = v->text.p, *end = p + v->text.len; p < end;) {
-        if (*p != '\\') {
-            *out++ = *p++;
-            continue;
-        }
-        static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-        if (end - p < 2)
-            return -EBADMSG;
-        char c = p[1];
-        p += 2;
-        const char *known = c ? strchr(from, c) : NULL;
-        if (known) {
-            *out++ = to[known - from];
-        } else {
-            int code = c == 'u' ? take_unicode(&p, end) : -1;
-            if (code < 0)
-                return -EBADMSG;
-            out = put_utf8(out, code);
-        }
-    }
+    if (json_unescape(v->text.p, end, &out) != end)
+        return -EBADMSG;
     *ret = (struct str){start, (size_t)(out - start)};
     return 0;
 }
