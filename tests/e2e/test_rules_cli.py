@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vonggac rules check` and its sisters as people use them: every error in one pass, a SigmaHQ checkout brought in and kept."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("VONGGAC_BUILD", ROOT / "build"))
+CORPORA = os.environ.get("VONGGAC_CORPORA")
+MAPPINGS = ("--mappings", ROOT / "rules/mappings")
+
+GOOD = """title: {title}
+id: {id}
+status: {status}
+author: A. Author
+level: {level}
+tags: [attack.t1110, attack.credential-access]
+logsource: {{product: linux, service: {service}}}
+detection:
+    selection:
+        user.name: root
+    condition: selection
+"""
+
+
+def rules(*args, **kwargs):
+    return subprocess.run([BUILD / "collector/vonggac", "rules", *args], capture_output=True, timeout=120, text=True, **kwargs)
+
+
+def rule(path, n, *, status="test", level="medium", service="sshd", title=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(GOOD.format(title=title or f"Rule {n}", id=f"00000000-0000-4000-8000-{n:012}", status=status, level=level,
+                                service=service))
+    return path
+
+
+# ---- check ----
+
+BAD = """title: Bad
+level: huge
+logsource: {product: linux}
+detection:
+    selection:
+        user.name|nosuch: root
+        process.name|re: ['(', ok]
+    condition: |
+        selection and missing
+            or absent
+"""
+
+
+def check(*args):
+    r = rules("check", "--json", *MAPPINGS, "--decoders", ROOT / "rules/decoders", *args)
+    return r.returncode, json.loads(r.stdout)
+
+
+def test_check_tells_every_error_with_its_place(tmp_path):
+    (tmp_path / "bad.yml").write_text(BAD)
+    (tmp_path / "broken.yml").write_text("title: x\n  a: [")
+    rule(tmp_path / "good.yml", 1)
+    status, out = check(tmp_path)
+    assert status == 1 and out["loaded"] == 1
+    places = {(pathlib.Path(e["file"]).name, e["line"], e["column"]) for e in out["rejected"]}
+    assert places == {("bad.yml", 2, 8), ("bad.yml", 6, 19), ("bad.yml", 7, 29), ("bad.yml", 9, 23), ("bad.yml", 10, 16),
+                      ("broken.yml", 2, 4)}
+    text = rules("check", *MAPPINGS, tmp_path)
+    assert text.returncode == 1 and "bad.yml:9:23: condition: no selection is called 'missing'" in text.stdout
+    assert "1 loaded, 2 rejected, 6 errors" in text.stdout
+
+
+def test_check_warns_of_likely_mistakes(tmp_path):
+    (tmp_path / "odd.yml").write_text("""title: Odd
+logsource: {product: linux, service: sshd}
+detection:
+    a: {user.nmae: root, process.name: '*'}
+    b: {user.name|re: '(a+)+b'}
+    c: {user.name: x}
+    condition: a and b
+""")
+    status, out = check(tmp_path)
+    assert status == 0 and out["rejected"] == []
+    warnings = {(w["line"], w["column"]): w["warning"] for w in out["warnings"]}
+    assert "'user.nmae' is unknown for this log source" in warnings[4, 9]
+    assert "matches every value" in warnings[4, 40]
+    assert "slow" in warnings[5, 23]
+    assert "does not use selection 'c'" in warnings[6, 5]
+    assert len(warnings) == 4
+
+
+def test_placeholders_from_a_file(tmp_path):
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/p.yml").write_text(BAD.split("logsource")[0].replace("level: huge\n", "") + """
+logsource: {product: linux}
+detection:
+    s: {user.name|expand: '%admins%', host.name|expand: 'x-%hosts%'}
+    condition: s
+""")
+    status, out = check(tmp_path / "rules")
+    assert status == 1 and [e["error"].split("'")[1] for e in out["rejected"]] == ["admins", "hosts"]
+    values = tmp_path / "values.yml"
+    values.write_text("admins: [root, toor]\nhosts: a\n")
+    assert check("--placeholders", values, tmp_path / "rules")[1]["loaded"] == 1
+    values.write_text("admins: [{a: b}]\n")
+    r = rules("check", *MAPPINGS, "--placeholders", values, tmp_path / "rules")
+    assert r.returncode == 1 and f"{values}:1:10:" in r.stderr
+
+
+@pytest.mark.skipif(not CORPORA, reason="VONGGAC_CORPORA names no folder")
+def test_check_sigmahq():
+    status, out = check(pathlib.Path(CORPORA) / "sigmahq")
+    assert status == 1 and len({e["file"] for e in out["rejected"]}) + out["loaded"] == 3780
+    assert all(e["error"].startswith("placeholder '") for e in out["rejected"])
+
+
+# ---- import ----
+
+@pytest.fixture
+def checkout(tmp_path):
+    top = tmp_path / "sigma"
+    rule(top / "rules/linux/a.yml", 1, level="high")
+    rule(top / "rules/linux/b.yml", 2, level="low")
+    rule(top / "rules/cloud/c.yml", 3, service="nosuch")
+    rule(top / "rules-threat-hunting/d.yml", 4, status="deprecated")
+    rule(top / "rules-threat-hunting/e.yml", 5, status="unsupported")
+    rule(top / "tests/f.yml", 6)
+    (top / "LICENSE.Detection.Rules.md").write_text("Detection Rule License 1.1")
+    return top
+
+
+def bring(checkout, to, *args):
+    r = rules("import", checkout, "--to", to, "--json", *MAPPINGS, *args)
+    assert r.returncode == 0, r.stderr
+    return json.loads(r.stdout)
+
+
+def test_import_takes_what_can_match(checkout, tmp_path):
+    to = tmp_path / "etc/sigma"
+    dry = bring(checkout, to, "--dry-run")
+    assert dry["added"] == 3 and not to.exists()
+    out = bring(checkout, to)
+    assert out["files"] == 2 and out["added"] == 3 and out["left_out"] == {
+        "no_rule": 0, "status": 2, "level": 0, "logsource": 1, "placeholder": 0, "not_loaded": 0}
+    files = {str(p.relative_to(to)) for p in to.rglob("*") if p.is_file()}
+    assert files == {"rules/linux/a.yml", "rules/linux/b.yml", "LICENSE.Detection.Rules.md", ".vonggac-import"}
+    assert (to / "rules/linux/a.yml").read_bytes() == (checkout / "rules/linux/a.yml").read_bytes()
+    assert subprocess.run(["sha256sum", "-c", "--quiet", ".vonggac-import"], cwd=to).returncode == 0
+
+
+def test_import_again_changes_only_what_changed(checkout, tmp_path):
+    to = tmp_path / "to"
+    bring(checkout, to)
+    again = bring(checkout, to)
+    assert (again["added"], again["updated"], again["removed"], again["unchanged"]) == (0, 0, 0, 3)
+    rule(checkout / "rules/linux/a.yml", 1, level="critical")
+    (checkout / "rules/linux/b.yml").unlink()
+    rule(to / "mine.yml", 9)
+    rule(to / "rules/linux/own.yml", 10)
+    again = bring(checkout, to)
+    assert (again["updated"], again["removed"], again["unchanged"]) == (1, 1, 1)
+    assert (to / "mine.yml").exists() and (to / "rules/linux/own.yml").exists()
+    assert not (to / "rules/linux/b.yml").exists()
+
+
+def test_import_leaves_alone_what_was_changed(checkout, tmp_path):
+    to = tmp_path / "to"
+    rule(to / "rules/linux/b.yml", 2, title="was here before")
+    bring(checkout, to)
+    (to / "rules/linux/a.yml").write_text("# mine now\n")
+    rule(checkout / "rules/linux/a.yml", 1, level="critical")
+    out = bring(checkout, to)
+    assert out["kept"] == 2
+    assert (to / "rules/linux/a.yml").read_text() == "# mine now\n"
+    assert "was here before" in (to / "rules/linux/b.yml").read_text()
+
+
+def test_import_by_level_and_status(checkout, tmp_path):
+    assert bring(checkout, tmp_path / "1", "--min-level", "medium")["files"] == 1
+    assert bring(checkout, tmp_path / "2", "--status", "deprecated")["files"] == 1
+    assert rules("import", checkout, "--to", tmp_path / "3", "--min-level", "loud").returncode == 2
+    assert rules("import", checkout).returncode == 2
+
+
+def test_import_does_not_follow_a_manifest_out_of_its_folder(checkout, tmp_path):
+    to = tmp_path / "to"
+    to.mkdir()
+    victim = rule(tmp_path / "victim.yml", 7)
+    digest = subprocess.run(["sha256sum", victim], capture_output=True, text=True).stdout.split()[0]
+    (to / ".vonggac-import").write_text(f"{digest}  ../victim.yml\n")
+    r = rules("import", checkout, "--to", to, *MAPPINGS)
+    assert r.returncode == 1 and "line 1" in r.stderr and victim.exists()
