@@ -101,6 +101,7 @@ struct rule_entry {
     size_t n_needles;
     struct str *targets; /* filter: rules it applies to */
     size_t n_targets;
+    bool is_for_all; /* filter: for every rule of its log source (draft 2.2) */
     struct correlation *correlation;
     struct parent { /* a correlation that refers to this rule */
         const struct correlation *correlation;

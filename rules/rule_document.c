@@ -6,6 +6,7 @@
 #include "rules/plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- what people see of a rule ---- */
 
@@ -231,15 +232,19 @@ static int add_filter(struct adding *a, const struct yaml *filter)
     const struct yaml *rules = yaml_get(filter, "rules");
     if (filter->kind != YAML_MAP || !rules)
         return plan_error(a->diag, filter, "a filter needs rules, a selection and a condition");
+    if (rules->kind == YAML_MAP || yaml_is_null(rules))
+        return plan_error(a->diag, rules, "'rules' of a filter lists ids or names, or is any");
     size_t n = rules->kind == YAML_LIST ? rules->n : 1;
+    a->entry->is_for_all = n == 0 || (rules->kind == YAML_SCALAR && str_eq_nocase(rules->text, STR("any")));
+    n = a->entry->is_for_all ? 0 : n;
     a->entry->targets = arena_array(a->rs->arena, n + 1, sizeof(*a->entry->targets));
     if (!a->entry->targets)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const struct yaml *item = rules->kind == YAML_LIST ? rules->items[i] : rules;
         if (item->kind != YAML_SCALAR || item->text.len == 0)
-            note(a, plan_error(a->diag, item, "'rules' of a filter lists ids or names"));
-        if (arena_str(a->rs->arena, item->text, &a->entry->targets[a->entry->n_targets++]) < 0)
+            note(a, plan_error(a->diag, item, "'rules' of a filter lists ids or names, or is any"));
+        else if (arena_str(a->rs->arena, item->text, &a->entry->targets[a->entry->n_targets++]) < 0)
             return -ENOMEM;
     }
     return detection_parse(a->rs, a->entry, filter, "rules", a->warnings, &a->keeps_yaml, a->diag);
@@ -266,6 +271,18 @@ static int check_unique(struct adding *a, const char *what, const char *key)
                       other->pub.file, other->line);
 }
 
+/* Titles may repeat, and many rules have nothing else: then the place tells them apart. */
+static int distinct_id(struct adding *a)
+{
+    struct rule *r = &a->entry->pub;
+    if (r->id != r->title || !ruleset_find_key(a->rs, str_of(r->id)))
+        return 0;
+    char id[512];
+    int n = snprintf(id, sizeof(id), "%.250s (%.200s, line %d)", r->title, r->file, r->line);
+    r->id = n < 0 ? NULL : arena_strndup(a->rs->arena, id, strlen(id));
+    return r->id ? 0 : -ENOMEM;
+}
+
 static int parse_document(struct adding *a)
 {
     if (a->doc->kind != YAML_MAP)
@@ -280,9 +297,13 @@ static int parse_document(struct adding *a)
     const struct yaml *correlation = yaml_get(a->doc, "correlation");
     if (!!detection + !!filter + !!correlation != 1)
         return plan_error(a->diag, a->doc, "a document has exactly one of detection, correlation and filter");
-    note(a, check_unique(a, "id", a->entry->pub.id));
-    if (!a->entry->pub.name || strcmp(a->entry->pub.name, a->entry->pub.id) != 0)
-        note(a, check_unique(a, "name", a->entry->pub.name));
+    err = distinct_id(a);
+    if (err < 0)
+        return err;
+    const struct rule *r = &a->entry->pub;
+    note(a, check_unique(a, r->id == r->name ? "name" : "id", r->id));
+    if (!r->name || strcmp(r->name, r->id) != 0)
+        note(a, check_unique(a, "name", r->name));
     return detection ? add_detection(a, detection) : filter ? add_filter(a, filter) : add_correlation(a);
 }
 

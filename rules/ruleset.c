@@ -252,26 +252,38 @@ static bool attribute_fits(const char *of_filter, const char *of_rule)
     return !of_filter || (of_rule && strcmp(of_filter, of_rule) == 0);
 }
 
+/* Whether the filter's log source is the rule's, or a wider one. */
+static bool filter_fits(const struct rule *f, const struct rule *r)
+{
+    return attribute_fits(f->product, r->product) && attribute_fits(f->category, r->category) &&
+           attribute_fits(f->service, r->service);
+}
+
+static int filter_rule(struct ruleset *rs, const struct rule_entry *f, struct rule_entry *e)
+{
+    const struct expr *both[] = {e->expr, f->expr};
+    e->expr = expr_new(rs->arena, EXPR_AND, both, 2);
+    return e->expr ? 0 : -ENOMEM;
+}
+
 static int apply_filter(struct ruleset *rs, struct rule_entry *f, struct diags *diags)
 {
     struct warnings w = {diags, f->pub.file, NULL};
     const struct yaml at = {.line = f->line, .col = f->col};
+    for (size_t i = 0; f->is_for_all && i < rs->n_entries; i++) {
+        struct rule_entry *e = rs->entries[i];
+        if (e->kind == ENTRY_DETECTION && !e->is_left_out && filter_fits(&f->pub, &e->pub) && filter_rule(rs, f, e) < 0)
+            return -ENOMEM;
+    }
     for (size_t i = 0; i < f->n_targets; i++) {
         struct rule_entry *e = ruleset_entry(rs, f->targets[i]);
-        if (!e || e->kind != ENTRY_DETECTION) {
+        if (!e || e->kind != ENTRY_DETECTION)
             plan_warn(&w, &at, "filter: no detection '" STR_FMT "' is loaded", (int)MIN(f->targets[i].len, (size_t)100),
                       f->targets[i].p);
-            continue;
-        }
-        if (!attribute_fits(f->pub.product, e->pub.product) || !attribute_fits(f->pub.category, e->pub.category) ||
-            !attribute_fits(f->pub.service, e->pub.service)) {
+        else if (!filter_fits(&f->pub, &e->pub))
             plan_warn(&w, &at, "filter: rule '%.100s' has another logsource, the filter does not apply to it",
                       e->pub.id);
-            continue;
-        }
-        const struct expr *both[] = {e->expr, f->expr};
-        e->expr = expr_new(rs->arena, EXPR_AND, both, 2);
-        if (!e->expr)
+        else if (filter_rule(rs, f, e) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 
-#define CASES_DETECTION_MIN   400
+#define CASES_DETECTION_MIN   600
 #define CASE_MATCHES_MAX      64
 #define CASE_EVENTS_ARENA_MAX (8 * MIB)
 

@@ -177,9 +177,9 @@ static void test_one_bad_document_leaves_the_others(void **state)
     (void)state;
     struct set s = set_of(D("{s: {f: 1}, condition: s}") "---\n" D(
         "{s: {f: 1}, condition: t}") "---\n"
-                                     "title: U\n" LOGSOURCE "detection: {s: {f: 1}, condition: s}\n---\n---\n"
-                                     "title: U\n" LOGSOURCE "detection: {s: {f: 2}, condition: s}\n");
-    assert_int_equal(s.left_out, 2); /* the second, and the last, whose title is its id and is taken */
+                                     "title: U\nid: u\n" LOGSOURCE "detection: {s: {f: 1}, condition: s}\n---\n---\n"
+                                     "title: U\nid: u\n" LOGSOURCE "detection: {s: {f: 2}, condition: s}\n");
+    assert_int_equal(s.left_out, 2); /* the second, and the last, whose id is taken */
     assert_int_equal(ruleset_count(s.rules), 2);
     assert_non_null(strstr(s.diags.entries[s.diags.n - 1].diag.msg, "already used in rule.yml, line 9"));
     assert_int_equal(matches(&s, "f", "1", NULL), 2);
