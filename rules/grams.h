@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Many literals in one text at once. Each literal is filed under one gram of its own, a run of four bytes (of two, where the
- * literal is short): the one that the other literals share least, which is the best guess at what texts hold least. A text
- * is walked once; a bitmap tells nearly every position that no gram of any literal stands there, so the cost hardly depends
- * on the number of literals. What the bitmap lets through is looked up and compared.
+ * Many literals in one text at once. Each literal is filed under one gram of its own, a run of four bytes or of two: the one that
+ * the other literals share least, which is the best guess at what texts hold least. A text is walked with a filter that
+ * tells nearly every position that no gram of any literal stands there, so the cost hardly depends on the number of
+ * literals. What passes the filter is looked up and compared. Literals of less than four bytes are filed by pairs, with a walk
+ * and a filter of their own.
  *
  * A literal can be bound to the start or the end of the text: the text is framed by two marks, which may be part of a gram.
  * Built once in an arena, then only read, by any number of threads.
@@ -18,7 +19,7 @@
 /* The text to walk is framed: GRAMS_START before, GRAMS_END behind it, then GRAMS_PAD bytes that may be read. */
 #define GRAMS_START '\x01'
 #define GRAMS_END   '\x02'
-#define GRAMS_PAD   8
+#define GRAMS_PAD   16
 
 struct literal {
     struct str text; /* at least one byte; two, unless it is bound */
@@ -36,18 +37,23 @@ struct gram_slot {
     uint32_t gram, first, n; /* entries; n 0: free */
 };
 
+enum { GRAMS_QUADS, GRAMS_PAIRS, GRAM_TABLES };
+
 struct gram_table {
-    uint64_t *bits; /* 1 << log2_bits of them */
+    uint8_t size; /* of a gram in bytes; 0: the table is empty */
+    bool has_avx2;
     unsigned log2_bits;
+    uint32_t *bits;          /* filter of four bytes: 1 << log2_bits bits, by hash */
+    uint8_t *direct;         /* filter of two bytes: one for each pair */
     struct gram_slot *slots; /* open addressing */
     uint32_t slot_mask;
     struct gram_entry *entries;
     uint32_t n_entries;
-    uint8_t size; /* of a gram in bytes; 0: the table is empty */
+    uint64_t classes; /* of all its literals */
 };
 
 struct grams {
-    struct gram_table quads, pairs;
+    struct gram_table tables[GRAM_TABLES];
     const struct literal *literals;
     uint32_t n;
 };
@@ -57,15 +63,11 @@ int grams_build(const struct literal *literals, size_t n, struct arena *arena, s
 
 /* ---- walking ---- */
 
+#define GRAM_FACTOR UINT32_C(2654435761)
+
 static inline uint32_t gram_hash(uint32_t gram)
 {
-    return gram * UINT32_C(2654435761);
-}
-
-static inline bool gram_may_be(const struct gram_table *t, uint32_t gram)
-{
-    uint32_t bit = gram_hash(gram) >> (32 - t->log2_bits);
-    return t->bits[bit / 64] >> (bit % 64) & 1;
+    return gram * GRAM_FACTOR;
 }
 
 static inline uint32_t gram_at(const char *p)
@@ -81,6 +83,17 @@ static inline uint32_t pair_at(const char *p)
     memcpy(&pair, p, sizeof(pair));
     return pair;
 }
+
+static inline uint32_t gram_of(const struct gram_table *t, const char *p)
+{
+    return t->size == GRAM_BYTES ? gram_at(p) : pair_at(p);
+}
+
+/* Positions of the framed text, from *at on, where a gram of the table may begin; leaves *at behind the last one looked at, which
+ * is `end` (or more) when all were. Returns how many. The frame's padding must follow the text. */
+#define GRAM_HITS_MAX 64
+size_t grams_scan(const struct gram_table *t, const char *framed, size_t end, size_t *at,
+                  uint32_t ret[static GRAM_HITS_MAX]);
 
 /* The entries of a gram: *ret_n of them. */
 static inline const struct gram_entry *grams_find(const struct gram_table *t, uint32_t gram, uint32_t *ret_n)

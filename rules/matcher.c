@@ -369,25 +369,18 @@ static void compare_literals(struct matcher *m, const struct grams *g, const str
     }
 }
 
-static void find_literals(struct matcher *m, const struct grams *g, struct str text, int value)
+static void find_literals(struct matcher *m, const struct grams *g, const struct gram_table *t, struct str text,
+                          int value)
 {
     const char *framed = text.p - 1;
-    size_t end = text.len + 1; /* positions where a pair can begin */
-    if (g->quads.size && g->pairs.size) {
-        for (size_t i = 0; i < end; i++) {
-            if (gram_may_be(&g->quads, gram_at(framed + i)))
-                compare_literals(m, g, &g->quads, gram_at(framed + i), text, i, value);
-            if (gram_may_be(&g->pairs, pair_at(framed + i)))
-                compare_literals(m, g, &g->pairs, pair_at(framed + i), text, i, value);
-        }
-    } else if (g->quads.size) {
-        for (size_t i = 0; i < end; i++)
-            if (gram_may_be(&g->quads, gram_at(framed + i)))
-                compare_literals(m, g, &g->quads, gram_at(framed + i), text, i, value);
-    } else if (g->pairs.size) {
-        for (size_t i = 0; i < end; i++)
-            if (gram_may_be(&g->pairs, pair_at(framed + i)))
-                compare_literals(m, g, &g->pairs, pair_at(framed + i), text, i, value);
+    size_t end = text.len + 1; /* positions where the shortest gram can begin */
+    uint32_t hits[GRAM_HITS_MAX];
+    if (t->size == 0 || !(t->classes & m->active->classes))
+        return;
+    for (size_t at = 0; at < end;) {
+        size_t n = grams_scan(t, framed, end, &at, hits);
+        for (size_t i = 0; i < n; i++)
+            compare_literals(m, g, t, gram_of(t, framed + hits[i]), text, hits[i], value);
     }
 }
 
@@ -404,7 +397,8 @@ static void find_in_value(struct matcher *m, const struct field_index *fi, int v
     if (fi->has_networks)
         find_networks(m, fi, v, value);
     if (fi->grams.n && v->folded.len)
-        find_literals(m, &fi->grams, v->folded, value);
+        for (unsigned t = 0; t < GRAM_TABLES; t++)
+            find_literals(m, &fi->grams, &fi->grams.tables[t], v->folded, value);
 }
 
 static void find_predicates(struct matcher *m)
