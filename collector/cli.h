@@ -61,6 +61,7 @@ int cli_authority_server(const struct command *self, int argc, char **argv);
 int cli_decode(const struct command *self, int argc, char **argv);
 int cli_rules_check(const struct command *self, int argc, char **argv);
 int cli_rules_eval(const struct command *self, int argc, char **argv);
+int cli_rules_coverage(const struct command *self, int argc, char **argv);
 int cli_rules_import(const struct command *self, int argc, char **argv);
 int cli_rules_test(const struct command *self, int argc, char **argv);
 int cli_status(const struct command *self, int argc, char **argv);

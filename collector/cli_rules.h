@@ -48,4 +48,7 @@ void rules_job_clear(struct rules_job *job);
 /* Errors that left rules out, as file:line:column: message on stderr. */
 void rules_job_complain(const struct rules_job *job);
 
+/* Whether its log source is known; of a correlation, those of all the rules below it. */
+bool rules_job_can_match(const struct rule *rule);
+
 void print_json_string(const char *z); /* on stdout, with quotes; "" for NULL */

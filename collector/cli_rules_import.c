@@ -7,7 +7,6 @@
 #include "collector/cli_rules.h"
 #include "collector/rule_import.h"
 #include "common/file.h"
-#include "rules/plan.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -87,8 +86,14 @@ static int add_file(const char *path, void *ctx)
     bool is_yaml = str_ends(str_of(path), STR(".yml")) || str_ends(str_of(path), STR(".yaml"));
     if (!is_yaml || strchr(path, '\n')) /* the manifest has a path a line */
         return 0;
-    if (plan_grow(&job->files, &job->cap_files, job->n_files, sizeof(*job->files)) < 0)
-        return -ENOMEM;
+    if (job->n_files == job->cap_files) {
+        size_t cap = job->cap_files ? 2 * job->cap_files : 1024;
+        struct file *grown = reallocarray(job->files, cap, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        job->files = grown;
+        job->cap_files = cap;
+    }
     char *copy = strdup(path);
     if (!copy)
         return -ENOMEM;
@@ -133,28 +138,17 @@ static bool is_state_wanted(const struct import_job *job, const char *status)
     return job->states.n == 0 && (!status || strcmp(status, "deprecated") != 0);
 }
 
-/* Whether something can match: a correlation only when all the rules it refers to can. */
-static bool can_match(const struct rule_entry *e)
+static void judge_rule(struct import_job *job, const struct rule *rule)
 {
-    if (e->kind != ENTRY_CORRELATION)
-        return !e->pub.is_unmapped;
-    for (size_t i = 0; i < e->correlation->n_rules; i++)
-        if (!can_match(e->correlation->rules[i]))
-            return false;
-    return true;
-}
-
-static void judge_rule(struct import_job *job, const struct rule_entry *e)
-{
-    struct file *f = find_file(job, e->pub.file);
+    struct file *f = find_file(job, rule->file);
     if (!f)
         return;
     f->n_rules++;
-    if (!is_state_wanted(job, e->pub.status))
+    if (!is_state_wanted(job, rule->status))
         judge_as(f, BAD_STATUS);
-    if (e->pub.level < job->level)
+    if (rule->level < job->level)
         judge_as(f, LOW_LEVEL);
-    if (!can_match(e))
+    if (!rules_job_can_match(rule))
         judge_as(f, NO_SOURCE);
 }
 
@@ -162,8 +156,8 @@ static void judge_all(struct import_job *job)
 {
     const struct ruleset *rs = content_ruleset(job->rules.content);
     const struct diags *ds = content_diags(job->rules.content);
-    for (size_t i = 0; i < rs->n_loaded; i++)
-        judge_rule(job, rs->loaded[i]);
+    for (size_t i = 0; i < ruleset_count(rs); i++)
+        judge_rule(job, ruleset_rule(rs, i));
     for (size_t i = 0; i < ds->n; i++) {
         const struct diag_entry *e = &ds->entries[i];
         if (!e->is_warning)

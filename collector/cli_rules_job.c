@@ -5,6 +5,7 @@
 #include "collector/cli_placeholders.h"
 #include "collector/cli_rules.h"
 #include "common/file.h"
+#include "rules/plan.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -157,6 +158,21 @@ void rules_job_clear(struct rules_job *job)
     job->config.mappings = job->own[1];
     job->config.decoders = job->own[2];
     collector_config_clear(&job->config);
+}
+
+static bool can_match(const struct rule_entry *e)
+{
+    if (e->kind != ENTRY_CORRELATION)
+        return !e->pub.is_unmapped;
+    for (size_t i = 0; i < e->correlation->n_rules; i++)
+        if (!can_match(e->correlation->rules[i]))
+            return false;
+    return true;
+}
+
+bool rules_job_can_match(const struct rule *rule)
+{
+    return can_match((const struct rule_entry *)rule); /* its first member */
 }
 
 /* ---- output ---- */

@@ -192,3 +192,30 @@ def test_import_does_not_follow_a_manifest_out_of_its_folder(checkout, tmp_path)
     (to / ".vonggac-import").write_text(f"{digest}  ../victim.yml\n")
     r = rules("import", checkout, "--to", to, *MAPPINGS)
     assert r.returncode == 1 and "line 1" in r.stderr and victim.exists()
+
+
+# ---- coverage ----
+
+def test_coverage_counts_and_writes_a_layer(tmp_path):
+    rule(tmp_path / "r/a.yml", 1, level="high")
+    rule(tmp_path / "r/b.yml", 2, service="nosuch", title="Unheard of")
+    layer = tmp_path / "layer.json"
+    r = rules("coverage", "--json", "--navigator", layer, *MAPPINGS, tmp_path / "r")
+    assert r.returncode == 0, r.stderr
+    out = json.loads(r.stdout)
+    assert (out["rules"], out["usable"]) == (2, 1)
+    assert out["techniques"]["T1110"]["rules"] == 2 and out["techniques"]["T1110"]["usable"] == 1
+    assert out["tactics"]["credential-access"]["titles"] == ["Rule 1", "Unheard of"]
+    assert out["levels"]["high"]["rules"] == 1
+    assert out["logsources"]["product=linux service=nosuch"]["usable"] == 0
+    drawn = json.loads(layer.read_text())
+    assert drawn["versions"] == {"navigator": "4.9.0", "layer": "4.5"} and drawn["domain"] == "enterprise-attack"
+    assert [(t["techniqueID"], t["score"], t["comment"]) for t in drawn["techniques"]] == [("T1110", 2, "Rule 1\nUnheard of")]
+    assert drawn["gradient"]["maxValue"] == 2
+    only = json.loads(rules("coverage", "--navigator", "-", "--usable", *MAPPINGS, tmp_path / "r").stdout)
+    assert [(t["score"], t["comment"]) for t in only["techniques"]] == [(1, "Rule 1")]
+
+
+def test_coverage_of_our_own_rules_names_clauses():
+    r = rules("coverage", *MAPPINGS, ROOT / "rules/level3")
+    assert r.returncode == 0 and " tcvn14423.5-6-2-3" in r.stdout and " T1110" in r.stdout and "product=linux" in r.stdout
