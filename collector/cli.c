@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"rules check", "[PATH]...", "say what in these rule files cannot be used, with line and column", cli_rules_check},
     {"rules eval", "[FILE|-]", "say which rules match these events: JSON lines in, JSON lines out", cli_rules_eval},
     {"rules coverage", "PATH...", "what these rules look for: ATT&CK, clauses, log sources", cli_rules_coverage},
+    {"rules explain", "PATH...", "a rule's compiled plan and cost, and why an event matches it", cli_rules_explain},
     {"rules import", "DIR", "copy the rules of a SigmaHQ checkout that can match here", cli_rules_import},
     {"rules test", "[PATH]...", "run the tests that stand in these rule files", cli_rules_test},
     {"user add", "NAME", "let somebody into the console", cli_user_add},

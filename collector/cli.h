@@ -62,6 +62,7 @@ int cli_decode(const struct command *self, int argc, char **argv);
 int cli_rules_check(const struct command *self, int argc, char **argv);
 int cli_rules_eval(const struct command *self, int argc, char **argv);
 int cli_rules_coverage(const struct command *self, int argc, char **argv);
+int cli_rules_explain(const struct command *self, int argc, char **argv);
 int cli_rules_import(const struct command *self, int argc, char **argv);
 int cli_rules_test(const struct command *self, int argc, char **argv);
 int cli_status(const struct command *self, int argc, char **argv);

@@ -106,7 +106,8 @@ static void need_no_mappings(struct rules_job *job)
     for (size_t i = 0; i < job->config.mappings.n; i++)
         if (access(job->config.mappings.items[i], R_OK) == 0)
             return;
-    fprintf(stderr, "vonggac: no field mappings are installed; give --mappings, or no log source is known\n");
+    if (!job->options.is_without_mapping)
+        fprintf(stderr, "vonggac: no field mappings are installed; give --mappings, or no log source is known\n");
     job->config.mappings.n = 0;
 }
 

@@ -37,7 +37,7 @@ static void lint_needle(const struct warnings *w, const struct chain *c, const s
     else if (p->op == NEEDLE_ANY)
         plan_warn(w, node, "matches every value; write '" STR_FMT "|exists: true' if that is meant",
                   (int)MIN(c->field.len, (size_t)80), c->field.p);
-    else if (p->op == NEEDLE_CIDR && (p->cidr.bits == 0 || p->cidr.bits == 96)) /* 96: all of IPv4 */
+    else if (p->op == NEEDLE_CIDR && p->cidr.bits == (p->cidr.is_v4 ? 96 : 0))
         plan_warn(w, node, "this network holds every address");
     else if (c->kind == MODIFIER_ALL && looks_like_regex(node->text))
         plan_warn(w, node, "looks like a regular expression, but there is no 're': it is taken word for word");

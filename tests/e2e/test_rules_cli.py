@@ -219,3 +219,107 @@ def test_coverage_counts_and_writes_a_layer(tmp_path):
 def test_coverage_of_our_own_rules_names_clauses():
     r = rules("coverage", *MAPPINGS, ROOT / "rules/level3")
     assert r.returncode == 0 and " tcvn14423.5-6-2-3" in r.stdout and " T1110" in r.stdout and "product=linux" in r.stdout
+
+
+# ---- explain ----
+
+EXPLAINED = """title: Explained
+id: 00000000-0000-4000-8000-000000000077
+logsource: {product: linux, service: sshd}
+detection:
+    who:
+        user.name: [root, toor]
+        source.ip|cidr: 10.0.0.0/8
+    how: {message|re: 'pass.ord for (?:root|toor)'}
+    honest: {host.name|startswith: bastion}
+    condition: who and how and not honest
+"""
+EVENT = {"event.dataset": "system.auth", "process.name": "sshd", "user.name": "root", "source": {"ip": "10.9.9.9"},
+         "message": "Failed password for root", "host.name": "web1"}
+
+
+def explain(tmp_path, event=None, *args):
+    path = tmp_path / "explained.yml"
+    path.write_text(EXPLAINED)
+    r = rules("explain", path, "--json", *MAPPINGS, *(["--event", "-"] if event else []), *args,
+              input=json.dumps(event) if event else None)
+    assert r.returncode == 0, r.stderr
+    return json.loads(r.stdout)
+
+
+def leaves(node):
+    return [node] if node["kind"] == "test" else [t for kid in node["of"] for t in leaves(kid)]
+
+
+def test_explain_shows_the_plan(tmp_path):
+    out = explain(tmp_path)
+    source, = out["sources"]
+    assert {w["field"] for w in source["when"]} == {"event.dataset", "process.name"}
+    assert source["trigger"]["looks"].startswith("only") and source["trigger"]["any_of"] and source["regexes"] == 1
+    assert "matches" not in out and source["condition"]["kind"] == "and"
+    text = rules("explain", tmp_path / "explained.yml", *MAPPINGS).stdout
+    assert "user.name, any of 2" in text and "source.ip is in network '10.0.0.0/8'  [index]" in text and "cost: " in text
+
+
+def test_explain_says_why_an_event_matches(tmp_path):
+    out = explain(tmp_path, EVENT)
+    assert out["matches"]
+    found = {t["selection"] + t["field"]: t for t in leaves(out["sources"][0]["condition"])}
+    assert found["whouser.name"]["holds"] and found["whouser.name"]["value"] == "root"
+    assert found["howmessage"]["pattern"] == "pass.ord for (?:root|toor)"
+    assert not found["honesthost.name"]["holds"]
+
+
+@pytest.mark.parametrize("change, why", [
+    ({"user.name": "admin"}, {"why": "no value matches", "values": ["admin"], "selection": "who"}),
+    ({"source": {}}, {"why": "the event does not have the field", "selection": "who"}),
+    ({"host.name": "bastion2"}, {"holds": True, "value": "bastion2", "selection": "honest"}),
+])
+def test_explain_says_why_an_event_does_not_match(tmp_path, change, why):
+    out = explain(tmp_path, EVENT | change)
+    assert not out["matches"] and out["sources"][0]["fits"]
+    assert any(why.items() <= t.items() for t in leaves(out["sources"][0]["condition"]))
+
+
+def test_explain_says_when_the_log_source_does_not_fit(tmp_path):
+    source, = explain(tmp_path, EVENT | {"process.name": "cron"})["sources"]
+    assert not source["fits"] and not source["matches"] and source["why_not"] == "process.name is 'cron'"
+
+
+def test_explain_agrees_with_eval(tmp_path):
+    """Every rule of ours, each of its own events: explain says "matches" exactly where eval prints a detection."""
+    lines = ["Mar 14 08:15:04 gate sshd[813]: Accepted password for root from 203.0.113.9 port 40022 ssh2",
+             '203.0.113.9 - - [14/Mar/2026:08:15:04 +0000] "GET /?id=1%27%20union%20select%201 HTTP/1.1" 200 1 "-" "sqlmap"',
+             "Mar 14 08:15:04 gate sudo: bob : TTY=pts/0 ; PWD=/tmp ; USER=root ; COMMAND=/bin/bash"]
+    events = subprocess.run([BUILD / "collector/vonggac", "decode", "--decoders", ROOT / "rules/decoders"], input="\n".join(lines),
+                            capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert len(events) == len(lines)
+
+    def matching(node):
+        own = {node["id"]} if node["kind"] == "detection" and node["matches"] else set()
+        return own.union(*[matching(kid) for kid in node.get("rules", [])])
+
+    some = 0
+    for event in events:
+        r = rules("explain", ROOT / "rules/level3", "--json", *MAPPINGS, "--event", "-", input=event)
+        explained = set().union(*[matching(json.loads(line)) for line in r.stdout.splitlines()])
+        said = rules("eval", "--rules", ROOT / "rules/level3", "--mapping", ROOT / "rules/mappings", "-", input=event).stdout
+        loud = {d["rule"]["id"] for d in map(json.loads, said.splitlines()) if d["type"] == "detection"}
+        assert loud <= explained
+        some += len(explained)
+    assert some >= 2
+
+
+def test_explain_wrong_use(tmp_path):
+    path = rule(tmp_path / "a.yml", 1)
+    assert rules("explain", *MAPPINGS).returncode == 2
+    assert rules("explain", path, *MAPPINGS, "--id", "nosuch").returncode == 1
+    r = rules("explain", path, *MAPPINGS, "--event", "-", input="{nonsense")
+    assert r.returncode == 1 and "not one JSON object, at byte 2" in r.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "test", "eval", "import", "explain", "coverage"])
+def test_help(command):
+    r = rules(command, "--help")
+    assert r.returncode == 0 and f"Usage: vonggac rules {command}" in r.stdout and "--placeholders" in r.stdout
+    assert rules(command, "--nosuch").returncode == 2
