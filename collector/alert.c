@@ -12,11 +12,12 @@
 #include <errno.h>
 #include <sodium.h>
 
-#define ENTRIES_MIN    256 /* a power of two, as every size they grow to */
-#define JSON_MAX       (4 * MIB)
-#define RULE_CACHE     64
-#define COLUMN_TEXT    256 /* host, user, addresses: longer text is cut in the list, never in the event */
-#define SOURCE_SCRATCH 32
+#define ENTRIES_MIN      256 /* a power of two, as every size they grow to */
+#define JSON_MAX         (4 * MIB)
+#define RULE_CACHE       64
+#define COLUMN_TEXT      256 /* host, user, addresses: longer text is cut in the list, never in the event */
+#define SOURCE_SCRATCH   32
+#define GROUP_FIELDS_MAX 8
 
 enum column { HOST, USER, SOURCE_IP, DESTINATION_IP, N_COLUMNS };
 
@@ -25,6 +26,7 @@ struct pending {
     char agent[ID_TEXT_LEN];
     const struct rule *rule;
     bool is_demo, is_settled;
+    bool has_event;     /* a correlation decided later has none at hand: the row keeps the one it had */
     struct event event; /* borrowed until settled */
     struct str batch_host;
     uint64_t count;
@@ -48,9 +50,11 @@ static const char *const sql[N_SQL] = {
         " ?18, ?19, ?20, ?21, ?21)"
         " ON CONFLICT (id) DO UPDATE SET change = excluded.change, count = max(count, excluded.count),"
         " first_ns = min(first_ns, excluded.first_ns), last_ns = max(last_ns, excluded.last_ns),"
-        " agent = excluded.agent, host = excluded.host, user = excluded.user, source_ip = excluded.source_ip,"
-        " destination_ip = excluded.destination_ip, event_json = excluded.event_json,"
-        " matched_json = excluded.matched_json, updated_ns = excluded.updated_ns"
+        " agent = iif(?22, excluded.agent, agent), host = iif(?22, excluded.host, host),"
+        " user = iif(?22, excluded.user, user), source_ip = iif(?22, excluded.source_ip, source_ip),"
+        " destination_ip = iif(?22, excluded.destination_ip, destination_ip),"
+        " event_json = iif(?22, excluded.event_json, event_json),"
+        " matched_json = iif(?22, excluded.matched_json, matched_json), updated_ns = excluded.updated_ns"
         " WHERE excluded.count > count OR excluded.first_ns < first_ns OR excluded.last_ns > last_ns"
         " RETURNING created_ns = ?21",
     [CLEAR_EVENTS] = "DELETE FROM alert_events WHERE alert_id = ?",
@@ -297,54 +301,6 @@ static size_t entry_bytes(const struct pending *p)
     return p->matched_json.cap + p->group_json.cap + p->event_json.cap;
 }
 
-static int note(struct alerts *a, struct pending *p, const struct match *m, const struct alert_place *place)
-{
-    bool is_correlation = m->rule->kind == RULE_CORRELATION;
-    int r = write_matched(a, m, &p->matched_json);
-    if (r == 0 && p->group_json.len == 0)
-        r = write_group(a, m, &p->group_json);
-    if (r < 0)
-        return r;
-    p->rule = m->rule;
-    p->is_demo = place->batch->flags & BATCH_DEMO;
-    p->event = *m->event;
-    p->batch_host = place->batch->host;
-    memcpy(p->agent, place->agent_id, sizeof(p->agent));
-    int64_t first_ns = is_correlation ? m->first_ns : m->event->ts_ns;
-    int64_t last_ns = is_correlation ? m->last_ns : m->event->ts_ns;
-    p->first_ns = p->count ? MIN(p->first_ns, first_ns) : first_ns;
-    p->last_ns = p->count ? MAX(p->last_ns, last_ns) : last_ns;
-    p->count = MAX(p->count, is_correlation ? m->count : 1);
-    if (is_correlation) {
-        p->n_refs = MIN(m->n_refs, (size_t)MATCH_REFS_MAX);
-        memcpy(p->refs, m->refs + (m->n_refs - p->n_refs), p->n_refs * sizeof(p->refs[0]));
-    } else {
-        p->refs[0] = m->event->ref;
-        p->n_refs = 1;
-    }
-    return 0;
-}
-
-int alerts_collect(struct alerts *a, const struct match *m, const struct alert_place *place)
-{
-    char id[ALERT_ID_LEN];
-    if (m->rule->kind == RULE_CORRELATION)
-        alert_id_correlation(a->names, m, id);
-    else
-        alert_id_detection(m->rule->id, place, id);
-    struct pending *p = entry_of(a, id);
-    if (!p)
-        return -ENOMEM;
-    size_t before = entry_bytes(p);
-    int r = note(a, p, m, place);
-    a->bytes += entry_bytes(p) - before;
-    if (r == 0 && p->is_settled) {
-        p->is_settled = false;
-        a->unsettled++;
-    }
-    return r;
-}
-
 /* The event's text for a column of the list; what does not fit is cut at a character's border. */
 static int settle_column(struct buf *out, const struct event *ev, name_id key, struct str otherwise)
 {
@@ -380,6 +336,73 @@ static int settle(struct alerts *a, struct pending *p)
     struct str agent = event_get_str(ev, F_AGENT_ID); /* our own events speak of another agent */
     if (agent.len == sizeof(p->agent) - 1)
         memcpy(p->agent, agent.p, agent.len);
+    return r;
+}
+
+/* No event is at hand: what its group says of all of them stands for it. The archive has them (refs). */
+static int note_group(struct alerts *a, struct pending *p, const struct match *m)
+{
+    struct field fields[GROUP_FIELDS_MAX];
+    uint16_t n = (uint16_t)MIN(m->n_group, (size_t)GROUP_FIELDS_MAX);
+    if (n)
+        memcpy(fields, m->group, n * sizeof(fields[0]));
+    p->event = (struct event){.fields = fields, .n = n, .cap = n, .ts_ns = m->last_ns};
+    p->batch_host = (struct str){0};
+    int r = settle(a, p);
+    p->event = (struct event){.n = 0};
+    return r;
+}
+
+static int note(struct alerts *a, struct pending *p, const struct match *m, const struct alert_place *place)
+{
+    bool is_correlation = m->rule->kind == RULE_CORRELATION;
+    int r = m->event || p->matched_json.len == 0 ? write_matched(a, m, &p->matched_json) : 0;
+    if (r == 0 && p->group_json.len == 0)
+        r = write_group(a, m, &p->group_json);
+    if (r < 0)
+        return r;
+    p->rule = m->rule;
+    if (m->event) {
+        p->has_event = true;
+        p->is_demo = place->batch->flags & BATCH_DEMO;
+        p->event = *m->event;
+        p->batch_host = place->batch->host;
+        memcpy(p->agent, place->agent_id, sizeof(p->agent));
+    } else if (!p->has_event && (r = note_group(a, p, m)) < 0) {
+        return r;
+    }
+    int64_t first_ns = is_correlation ? m->first_ns : m->event->ts_ns;
+    int64_t last_ns = is_correlation ? m->last_ns : m->event->ts_ns;
+    p->first_ns = p->count ? MIN(p->first_ns, first_ns) : first_ns;
+    p->last_ns = p->count ? MAX(p->last_ns, last_ns) : last_ns;
+    p->count = MAX(p->count, is_correlation ? m->count : 1);
+    if (is_correlation) {
+        p->n_refs = MIN(m->n_refs, (size_t)MATCH_REFS_MAX);
+        memcpy(p->refs, m->refs + (m->n_refs - p->n_refs), p->n_refs * sizeof(p->refs[0]));
+    } else {
+        p->refs[0] = m->event->ref;
+        p->n_refs = 1;
+    }
+    return 0;
+}
+
+int alerts_collect(struct alerts *a, const struct match *m, const struct alert_place *place)
+{
+    char id[ALERT_ID_LEN];
+    if (m->rule->kind == RULE_CORRELATION)
+        alert_id_correlation(a->names, m, id);
+    else
+        alert_id_detection(m->rule->id, place, id);
+    struct pending *p = entry_of(a, id);
+    if (!p)
+        return -ENOMEM;
+    size_t before = entry_bytes(p);
+    int r = note(a, p, m, place);
+    a->bytes += entry_bytes(p) - before;
+    if (r == 0 && p->is_settled && m->event) {
+        p->is_settled = false;
+        a->unsettled++;
+    }
     return r;
 }
 
@@ -503,6 +526,7 @@ static int upsert(struct alerts *a, const struct pending *p, int64_t change, int
     store_bind_int(s, 19, p->first_ns);
     store_bind_int(s, 20, p->last_ns);
     store_bind_int(s, 21, now_ns);
+    store_bind_int(s, 22, p->has_event);
     r = store_row(s, diag);
     if (r <= 0)
         return r;

@@ -36,7 +36,8 @@ void alert_id_correlation(const struct names *names, const struct match *m, char
 int alerts_new(sqlite3 *db, const struct names *names, struct alerts **ret, struct diag *diag);
 struct alerts *alerts_free(struct alerts *a); /* NULL is fine; always returns NULL */
 
-/* Notes one match. What it borrows (event, values) must stay until alerts_settle. 0 or -ENOMEM. */
+/* Notes one match. What it borrows (event, values) must stay until alerts_settle. place may be NULL for a correlation without
+ * an event: its alert keeps the event it has, or shows what its group says. 0 or -ENOMEM. */
 int alerts_collect(struct alerts *a, const struct match *m, const struct alert_place *place);
 
 /* Turns what was noted into text of its own: before the events' arena or bytes go. 0 or -ENOMEM. */

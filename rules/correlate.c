@@ -1,325 +1,275 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A group keeps its hits as cells sorted by event time, one cell for each moment. Everything that is reported follows from the
- * set of cells alone, so hits may come in any order:
+ * A hit becomes a cell of its group, and cells become triggers. Everything that is reported follows from the set of cells
+ * alone, so hits may come in any order:
  *
- *   - A cell is a trigger when the window (t - timespan, t] behind it is full. More hits never unmake a trigger.
+ *   - A cell is a trigger when the condition holds for the window (t - timespan, t] behind it. Where more hits never unmake a
+ *     trigger, a new cell is judged at once, with the cells in whose windows it lies. Otherwise each moment is judged once, when
+ *     the watermark has passed it.
  *   - A period's alert covers the cells that lie in the window of one of its triggers. Since a period is no shorter than a
  *     window, a cell can only belong to its own period and to the next: two flags say to which, and each is set once. So
  *     the count of a period is kept up to date at constant cost a hit.
  *
- * event_count finds the number of hits in a window from running sums. The temporal kinds keep, for each rule, the latest
- * moment from which the chain of rules up to it can have begun: `since`. In order this costs one step a hit; a late hit walks
- * the cells again from one window before it.
- *
- * A hit of a cell that is no trigger yet waits there with the group keys of the correlations above, since its event is gone by
- * the time a late hit makes it a trigger.
- *
- * group.c keeps the cells and bounds the memory.
+ * A cell carries the group keys of the correlations above, since its event is gone by the time a late hit or the watermark makes it
+ * a trigger.
  */
-#include "rules/correlate.h"
-
-#include "rules/group.h"
+#include "rules/correlator_impl.h"
+#include "rules/window.h"
 
 #include <errno.h>
 
-struct correlator {
-    struct groups groups;
-    uint64_t triggers;
-    struct event_ref refs[MATCH_REFS_MAX]; /* of the period being reported */
-};
-
-struct feed { /* one correlator_feed */
-    struct correlator *co;
-    correlated_fn fn;
-    void *ctx;
-    uint64_t event;
-};
-
-static int feed_edges(const struct feed *f, const struct edge *edges, size_t n, const uint8_t *keys,
-                      const struct hit *hit, bool is_detection);
-
-/* ---- life ---- */
-
-struct correlator *correlator_new(size_t n_correlations, size_t memory_max)
-{
-    struct correlator *co = calloc(1, sizeof(*co));
-    if (co && groups_init(&co->groups, n_correlations, memory_max) < 0)
-        return correlator_free(co);
-    return co;
-}
-
-struct correlator *correlator_free(struct correlator *co)
-{
-    if (co)
-        groups_clear(&co->groups);
-    free(co);
-    return NULL;
-}
-
-void correlator_trim(struct correlator *co, int64_t now_ns)
-{
-    groups_trim(&co->groups, now_ns);
-}
-
 /* ---- triggers ---- */
 
-/* A new trigger: the cells of its window join its period. */
-static void make_trigger(struct correlator *co, struct group *g, size_t at)
+static int cover_cell(struct shard *s, struct group *g, size_t i, int64_t period)
 {
-    const struct correlation *c = g->correlation;
-    int64_t ts_ns = g->cells[at].ts_ns, period = period_of(c, ts_ns);
-    g->cells[at].is_trigger = true;
-    for (size_t i = at + 1; i-- > 0 && in_window(c, g->cells[i].ts_ns, ts_ns);) {
-        struct cell *cell = &g->cells[i];
-        bool is_own = period_of(c, cell->ts_ns) == period;
-        if (i != at && cell->is_trigger && is_own)
-            break; /* its window reaches further back and is in already */
-        bool *flag = is_own ? &cell->is_in_own : &cell->is_in_next;
-        if (!*flag)
-            group_count(&co->groups, g, period, cell->ts_ns, cell->n);
-        *flag = true;
-    }
+    struct cell *c = cell_at(&s->groups, g, i);
+    bool is_own = period_of(share_of(&s->groups, g)->c, c->ts_ns) == period;
+    if (is_own ? c->is_in_own : c->is_in_next)
+        return 0;
+    if (is_own)
+        c->is_in_own = true;
+    else
+        c->is_in_next = true;
+    return period_count(s, g, period, c->ts_ns, cell_count(&s->groups, g, i));
 }
 
-/* A new cell: which periods' triggered windows does it lie in? */
-static void place_cell(struct group *g, size_t at)
+/* The cells of a new trigger's window join its period. */
+static int cover(struct shard *s, struct group *g, size_t end)
 {
-    const struct correlation *c = g->correlation;
-    struct cell *cell = &g->cells[at];
-    int64_t period = period_of(c, cell->ts_ns);
-    for (size_t i = at + 1; i < g->n_cells && in_window(c, cell->ts_ns, g->cells[i].ts_ns); i++) {
-        if (!g->cells[i].is_trigger)
-            continue;
-        if (period_of(c, g->cells[i].ts_ns) == period) {
-            cell->is_in_own = true;
-            continue;
-        }
-        cell->is_in_next = true;
-        break;
-    }
-}
-
-static bool is_full(const struct group *g, size_t at)
-{
-    const struct cell *cell = &g->cells[at];
-    size_t first = group_cells_after(g, time_minus(cell->ts_ns, g->correlation->timespan_ns));
-    return cell->sum - (g->cells[first].sum - g->cells[first].n) >= g->correlation->threshold;
-}
-
-/* Takes the cell into `since` and says whether it is a trigger. */
-static bool step(const struct correlation *c, int64_t *since, const struct cell *cell)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < c->n_rules; i++) {
-        if (cell->mask >> i & 1)
-            since[i] = c->type == CORRELATION_TEMPORAL || i == 0 ? cell->ts_ns : since[i - 1];
-        n += since[i] != INT64_MIN && in_window(c, since[i], cell->ts_ns);
-    }
-    if (c->type == CORRELATION_TEMPORAL)
-        return n >= c->threshold;
-    int64_t begun = since[c->n_rules - 1];
-    return cell->mask >> (c->n_rules - 1) & 1 && begun != INT64_MIN && in_window(c, begun, cell->ts_ns);
-}
-
-static void find_triggers(struct correlator *co, struct group *g, size_t at)
-{
-    const struct correlation *c = g->correlation;
-    int64_t ts_ns = g->cells[at].ts_ns;
-    if (c->type == CORRELATION_EVENT_COUNT) {
-        for (size_t i = at; i < g->n_cells && in_window(c, ts_ns, g->cells[i].ts_ns); i++)
-            if (!g->cells[i].is_trigger && is_full(g, i))
-                make_trigger(co, g, i);
-        return;
-    }
-    size_t i = at;
-    if (at + 1 < g->n_cells) { /* late */
-        i = group_cells_after(g, time_minus(ts_ns, c->timespan_ns));
-        for (size_t r = 0; r < c->n_rules; r++)
-            g->since[r] = INT64_MIN;
-    }
-    for (; i < g->n_cells; i++)
-        if (step(c, g->since, &g->cells[i]) && !g->cells[i].is_trigger && i >= at)
-            make_trigger(co, g, i);
-}
-
-/* ---- reporting ---- */
-
-/* The newest references among the cells of the period, oldest first; they end at the end of co->refs. */
-static size_t collect_refs(struct correlator *co, const struct group *g, const struct period *p)
-{
-    const struct correlation *c = g->correlation;
-    size_t n = 0;
-    for (size_t i = group_cells_after(g, p->last_ns); i-- > 0 && n < MATCH_REFS_MAX;) {
-        const struct cell *cell = &g->cells[i];
-        if (cell->ts_ns < p->first_ns)
-            break;
-        if (!(period_of(c, cell->ts_ns) == p->index ? cell->is_in_own : cell->is_in_next))
-            continue;
-        for (size_t r = cell->n_refs; r-- > 0 && n < MATCH_REFS_MAX;)
-            co->refs[MATCH_REFS_MAX - ++n] = cell->refs ? cell->refs[r] : cell->ref;
-    }
-    return n;
-}
-
-static void report(const struct feed *f, struct group *g)
-{
-    const struct correlation *c = g->correlation;
-    for (size_t i = 0; i < g->n_periods; i++) {
-        struct period *p = &g->periods[i];
-        if (!p->has_changed)
-            continue;
-        p->has_changed = false;
-        f->co->triggers++;
-        if (c->entry->pub.is_silent)
-            continue;
-        size_t n = collect_refs(f->co, g, p);
-        int64_t start_ns;
-        if (__builtin_mul_overflow(p->index, c->period_ns, &start_ns))
-            start_ns = INT64_MIN;
-        f->fn(&(struct correlated){c, g->key, start_ns, p->first_ns, p->last_ns, p->count,
-                                   f->co->refs + MATCH_REFS_MAX - n, n},
-              f->ctx);
-    }
-}
-
-/* ---- feeding ---- */
-
-/* Length of the keys of n edges. */
-static size_t keys_len(const uint8_t *keys, size_t n)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t len = get_u32(keys + at);
-        at += 4 + (len == KEY_MISSING ? 0 : len);
-    }
-    return at;
-}
-
-/* Takes the waiting hits of every cell that has become a trigger, from `at` on, into one list in the order of time. */
-static struct waiting *take_waiting(struct group *g, size_t at, int64_t **ret_ts)
-{
-    size_t n = 0;
-    for (size_t i = at; i < g->n_cells; i++)
-        for (const struct waiting *w = g->cells[i].is_trigger ? g->cells[i].waiting : NULL; w; w = w->next)
-            n++;
-    *ret_ts = NULL;
-    if (n == 0)
-        return NULL;
-    *ret_ts = calloc(n, sizeof(**ret_ts));
-    if (!*ret_ts)
-        return NULL;
-    struct waiting *list = NULL, **end = &list;
-    n = 0;
-    for (size_t i = at; i < g->n_cells; i++) {
-        if (!g->cells[i].is_trigger)
-            continue;
-        *end = g->cells[i].waiting;
-        g->cells[i].waiting = NULL;
-        for (; *end; end = &(*end)->next)
-            (*ret_ts)[n++] = g->cells[i].ts_ns;
-    }
-    return list;
-}
-
-/* New triggers are hits for the correlations above. */
-static int feed_above(const struct feed *f, struct group *g, size_t at, const struct edge *edges, size_t n)
-{
-    int64_t *ts;
-    struct waiting *list = take_waiting(g, at, &ts);
-    int err = 0;
-    size_t i = 0;
-    for (struct waiting *w = list, *next; w; w = next) {
-        next = w->next;
-        if (err == 0)
-            err = feed_edges(f, edges, n, w->keys, &(struct hit){ts[i++], w->ref, f->event, 1}, false);
-        waiting_free(&f->co->groups, w);
-    }
-    free(ts);
-    return err;
-}
-
-/* n more events in the cell. */
-static void cell_count(struct correlator *co, struct group *g, size_t at, uint32_t n)
-{
-    struct cell *cell = &g->cells[at];
-    int64_t period = period_of(g->correlation, cell->ts_ns);
-    cell->n += n;
-    for (size_t i = at; i < g->n_cells; i++)
-        g->cells[i].sum += n;
-    if (cell->is_in_own)
-        group_count(&co->groups, g, period, cell->ts_ns, n);
-    if (cell->is_in_next)
-        group_count(&co->groups, g, period + 1, cell->ts_ns, n);
-}
-
-/* is_repeat: this event has hit the group before, by another rule. It is still one event to count. */
-static int insert(const struct feed *f, struct group *g, const struct edge *edge, const uint8_t *keys,
-                  const struct hit *hit, bool is_repeat)
-{
-    const struct correlation *c = g->correlation;
-    struct correlator *co = f->co;
-    size_t at, above = edge->size - 1;
-    bool is_new;
-    if (group_cell(&co->groups, g, hit->ts_ns, &at, &is_new) < 0)
-        return -ENOMEM;
-    if (is_new)
-        place_cell(g, at);
-    struct cell *cell = &g->cells[at];
-    if (cell_add_ref(&co->groups, cell, hit->ref) < 0)
-        return -ENOMEM;
-    bool can_trigger = c->type == CORRELATION_TEMPORAL_ORDERED ? edge->rule == c->n_rules - 1 : !is_repeat;
-    if (above && can_trigger &&
-        cell_add_waiting(&co->groups, cell, edge->rule, hit->ref, keys, (uint32_t)keys_len(keys, above)) < 0)
-        return -ENOMEM;
-    cell->mask |= UINT64_C(1) << edge->rule;
-    if (!is_repeat)
-        cell_count(co, g, at, hit->n);
-    find_triggers(co, g, at);
-    report(f, g);
-    return above ? feed_above(f, g, at, edge + 1, above) : 0;
-}
-
-static int feed_edges(const struct feed *f, const struct edge *edges, size_t n, const uint8_t *keys,
-                      const struct hit *hit, bool is_detection)
-{
+    const struct correlation *c = share_of(&s->groups, g)->c;
+    int64_t ts_ns = cell_at(&s->groups, g, end - 1)->ts_ns, period = period_of(c, ts_ns);
     int ret = 0;
-    for (size_t i = 0; i < n; i += edges[i].size) {
-        const uint8_t *above = keys + keys_len(keys, 1);
-        uint32_t len = get_u32(keys);
-        const uint8_t *key = keys + 4;
-        keys += keys_len(keys, edges[i].size);
-        if (len == KEY_MISSING)
-            continue;
-        struct group *g = groups_get(&f->co->groups, edges[i].to, key, len);
-        if (!g) {
-            ret = -ENOMEM;
-            continue;
-        }
-        bool is_repeat = is_detection && g->last_event == f->event;
-        if (is_repeat && edges[i].to->type == CORRELATION_EVENT_COUNT)
-            continue;
-        if (is_detection)
-            g->last_event = f->event;
-        int err = insert(f, g, &edges[i], above, hit, is_repeat);
+    for (size_t i = end; i-- > 0;) {
+        const struct cell *cell = cell_at(&s->groups, g, i);
+        if (!in_window(c, cell->ts_ns, ts_ns))
+            break;
+        if (cell->ts_ns < ts_ns && cell->is_trigger && period_of(c, cell->ts_ns) == period)
+            break; /* its window reaches further back and is in already */
+        int err = cover_cell(s, g, i, period);
         ret = err < 0 ? err : ret;
     }
     return ret;
 }
 
-int correlator_feed(struct correlator *co, const struct edge *edges, size_t n, const uint8_t *keys,
-                    const struct hit *hit, correlated_fn fn, void *ctx)
+static void mark(struct shard *s, struct group *g, size_t at)
 {
-    struct feed f = {co, fn, ctx, hit->event};
-    return feed_edges(&f, edges, n, keys, hit, true);
+    struct cell *c = cell_at(&s->groups, g, at);
+    c->is_trigger = true;
+    g->more->newest_trigger_ns = MAX(g->more->newest_trigger_ns, c->ts_ns);
+    s->new_begin = MIN(s->new_begin, at);
+    s->new_end = MAX(s->new_end, at + 1);
 }
 
-void correlator_stats(const struct correlator *co, struct matcher_stats *ret)
+/* The cells of one moment, [begin, end). ends: as window_holds gave it. */
+static int mark_run(struct shard *s, struct group *g, size_t begin, size_t end, uint64_t ends)
 {
-    ret->groups = co->groups.n;
-    ret->group_bytes = co->groups.bytes;
-    ret->evicted = co->groups.evicted;
-    ret->evicted_live = co->groups.evicted_live;
-    ret->dropped_hits = co->groups.dropped;
-    ret->correlation_hits = co->triggers;
+    bool is_covered = false, is_any = false;
+    if (!group_more(&s->groups, g))
+        return -ENOMEM;
+    for (size_t i = begin; i < end; i++) {
+        struct cell *c = cell_at(&s->groups, g, i);
+        is_covered |= c->is_trigger;
+        if (c->is_trigger || (ends != WINDOW_HOLDS && !(*cell_extra(c) & ends)))
+            continue;
+        mark(s, g, i);
+        is_any = true;
+    }
+    return is_any && !is_covered ? cover(s, g, end) : 0;
+}
+
+static bool is_trigger_of(const struct groups *gs, const struct group *g, size_t i, int64_t ts_ns)
+{
+    const struct cell *c = cell_at(gs, g, i);
+    return c->ts_ns == ts_ns && c->is_trigger;
+}
+
+/* Judges the moment whose cells end at `end`; `at` is one of them. */
+static int judge(struct shard *s, struct group *g, size_t at, size_t end, struct windows *ws)
+{
+    struct groups *gs = &s->groups;
+    int64_t ts_ns = cell_at(gs, g, at)->ts_ns;
+    if (share_of(gs, g)->c->type != CORRELATION_TEMPORAL_ORDERED) { /* all of a moment are triggers, or none */
+        if (is_trigger_of(gs, g, at, ts_ns))
+            return 0;
+        if ((at && is_trigger_of(gs, g, at - 1, ts_ns)) || (at + 1 < end && is_trigger_of(gs, g, at + 1, ts_ns))) {
+            mark(s, g, at);
+            return 0;
+        }
+    }
+    int err;
+    uint64_t ends = window_holds(gs, g, end, end == g->n, ws, &err);
+    if (!ends)
+        return err;
+    return mark_run(s, g, run_begin(gs, g, at), end, ends);
+}
+
+/* Judges the moment of that cell, and those later ones in whose windows it lies. */
+static int judge_from(struct shard *s, struct group *g, size_t at)
+{
+    struct groups *gs = &s->groups;
+    const struct correlation *c = share_of(gs, g)->c;
+    int64_t ts_ns = cell_at(gs, g, at)->ts_ns;
+    struct windows ws = {0};
+    int ret = 0;
+    for (size_t end = g->n; at < g->n && in_window(c, ts_ns, cell_at(gs, g, at)->ts_ns); at = end) {
+        end = cell_at(gs, g, g->n - 1)->ts_ns == cell_at(gs, g, at)->ts_ns ? g->n : run_end(gs, g, at);
+        int err = judge(s, g, at, end, &ws);
+        ret = err < 0 ? err : ret;
+    }
+    windows_done(gs, &ws);
+    return ret;
+}
+
+/* ---- the watermark ---- */
+
+/* Judges the undecided moments before the watermark, and whatever it says, the first `least` cells. */
+static int decide(struct shard *s, struct group *g, int64_t watermark_ns, size_t least)
+{
+    struct groups *gs = &s->groups;
+    struct windows ws = {0};
+    int ret = 0;
+    while (g->more->n_decided < g->n) {
+        size_t at = g->more->n_decided;
+        if (at >= least && cell_at(gs, g, at)->ts_ns >= watermark_ns)
+            break;
+        size_t end = run_end(gs, g, at);
+        int err;
+        uint64_t ends = window_holds(gs, g, end, true, &ws, &err);
+        ret = err < 0 ? err : ret;
+        err = ends ? mark_run(s, g, at, end, ends) : 0;
+        ret = err < 0 ? err : ret;
+        g->more->n_decided = (uint32_t)end;
+    }
+    int err = report(s, g);
+    ret = err < 0 ? err : ret;
+    if (g->more->n_decided == g->n)
+        heap_remove(gs, g);
+    else
+        err = heap_put(gs, g, cell_at(gs, g, g->more->n_decided)->ts_ns);
+    return err < 0 ? err : ret;
+}
+
+int correlate_decide(struct shard *s, unsigned level, int64_t watermark_ns)
+{
+    struct heap *h = &s->groups.heaps[level];
+    int ret = 0;
+    s->cause_ns = INT64_MIN;
+    while (h->n && (h->all[0].ts_ns < watermark_ns || watermark_ns == INT64_MAX)) {
+        int err = decide(s, h->all[0].g, watermark_ns, watermark_ns == INT64_MAX ? SIZE_MAX : 0);
+        ret = err < 0 ? err : ret;
+    }
+    return ret;
+}
+
+/* ---- hits ---- */
+
+static bool is_in_trigger_of(const struct shard *s, const struct group *g, size_t i, int64_t ts_ns)
+{
+    const struct cell *c = cell_at(&s->groups, g, i);
+    return c->is_trigger && in_window(share_of(&s->groups, g)->c, ts_ns, c->ts_ns);
+}
+
+/* A new cell may lie in windows of triggers that are there already. */
+static int place(struct shard *s, struct group *g, size_t at)
+{
+    const struct groups *gs = &s->groups;
+    const struct correlation *c = share_of(gs, g)->c;
+    struct cell *cell = cell_at(gs, g, at);
+    int64_t ts_ns = cell->ts_ns, period = period_of(c, ts_ns);
+    bool is_own = false, is_next = false;
+    if (!g->more || g->more->newest_trigger_ns < ts_ns)
+        return 0;
+    for (size_t i = at; i-- > 0 && !is_own && cell_at(gs, g, i)->ts_ns == ts_ns;)
+        is_own = is_in_trigger_of(s, g, i, ts_ns);
+    for (size_t i = at + 1; i < g->n && !is_next && in_window(c, ts_ns, cell_at(gs, g, i)->ts_ns); i++) {
+        bool is_same = period_of(c, cell_at(gs, g, i)->ts_ns) == period;
+        is_own |= is_same && is_in_trigger_of(s, g, i, ts_ns);
+        is_next = !is_same && is_in_trigger_of(s, g, i, ts_ns);
+        int64_t end_ns;
+        if (is_own && is_same && !__builtin_mul_overflow(period + 1, c->period_ns, &end_ns)) /* on to the next one */
+            i = MAX(i, cells_after(gs, g, end_ns - 1) - 1);
+    }
+    int err = is_own ? cover_cell(s, g, at, period) : 0;
+    return is_next ? cover_cell(s, g, at, period + 1) : err;
+}
+
+/* Makes room for a cell of that time. */
+static int make_room(struct shard *s, struct group *g, int64_t ts_ns)
+{
+    size_t drop;
+    int err = cells_reserve(&s->groups, g, ts_ns, &drop);
+    if (err < 0 || drop == 0)
+        return err;
+    if (share_of(&s->groups, g)->c->is_deferred)
+        err = decide(s, g, INT64_MIN, drop); /* early: better than never */
+    s->groups.dropped += cell_at(&s->groups, g, drop - 1)->sum - g->sum_before;
+    cells_drop(&s->groups, g, drop);
+    return err;
+}
+
+static int insert(struct shard *s, struct group *g, size_t at, const struct hit *h)
+{
+    const struct correlation *c = h->edge->to;
+    uint64_t extra = c->type >= CORRELATION_TEMPORAL ? UINT64_C(1) << h->edge->rule : h->value;
+    cell_insert(&s->groups, g, at, h->ts_ns, h->ref, h->count, extra);
+    window_insert(&s->groups, g, at);
+    if (!c->is_deferred || at >= g->more->n_decided)
+        return place(s, g, at);
+    g->more->n_decided++; /* only where a full group was decided early */
+    s->late++;
+    return 0;
+}
+
+/* The event has hit the group before, by another rule or as the same event again. */
+static bool merge(struct shard *s, struct group *g, size_t at, const struct hit *h)
+{
+    if (h->edge->to->type < CORRELATION_TEMPORAL)
+        return false;
+    uint64_t *mask = cell_extra(cell_at(&s->groups, g, at)), bit = UINT64_C(1) << h->edge->rule;
+    if (*mask & bit)
+        return false;
+    *mask |= bit;
+    window_remask(&s->groups, g, at, bit);
+    return true;
+}
+
+static int add_payload(struct shard *s, struct group *g, size_t at, const struct hit *h)
+{
+    const struct share *share = share_of(&s->groups, g);
+    if (!share->has_payload)
+        return 0;
+    int r = cell_add_payload(&s->groups, g, at, h->data + h->key_len, h->above_len);
+    struct cell *c = cell_at(&s->groups, g, at);
+    return r == 1 && c->is_told ? report_above(s, g, c, *cell_payload(share, c)) : r;
+}
+
+int correlate_hit(struct shard *s, const struct hit *h, int64_t late_ns)
+{
+    const struct correlation *c = h->edge->to;
+    struct groups *gs = &s->groups;
+    size_t at;
+    if (c->is_deferred && h->ts_ns < late_ns) {
+        s->late++;
+        return 0;
+    }
+    groups_trim(gs);
+    struct group *g = groups_get(gs, c, h->hash, h->data, h->key_len);
+    if (!g || (c->is_deferred && !group_more(gs, g)) || make_room(s, g, h->ts_ns) < 0)
+        return -ENOMEM;
+    bool is_new = !cell_find(gs, g, h->ts_ns, h->ref, &at);
+    int ret = is_new ? insert(s, g, at, h) : 0;
+    bool is_changed = is_new || merge(s, g, at, h);
+    int err = add_payload(s, g, at, h);
+    ret = err < 0 ? err : ret;
+    if (!is_changed)
+        return ret;
+    if (c->is_deferred) {
+        if (at >= g->more->n_decided)
+            err = heap_put(gs, g, cell_at(gs, g, g->more->n_decided)->ts_ns);
+        return err < 0 ? err : ret;
+    }
+    err = judge_from(s, g, at);
+    ret = err < 0 ? err : ret;
+    err = report(s, g);
+    return err < 0 ? err : ret;
 }

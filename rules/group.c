@@ -1,140 +1,194 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where correlation state lives, and what it may cost. Every byte taken is added to groups.bytes and given back when it goes;
- * groups_trim brings the sum under its maximum by letting the least recently touched group go. A group that never rests
- * is bounded too: beyond GROUP_CELLS_MAX moments its oldest quarter goes, counted. Names of groups come from attackers,
- * so the table's hash is keyed.
+ * The table of groups and what they may cost. When memory is short:
+ *   1. groups with no open window go, of whatever correlation;
+ *   2. then the correlation that holds most gives, the least recently touched first. Each has two lists: groups hit once, and those
+ *      that were hit again. The first gives as long as it is a quarter of all: who makes up a new key with each event
+ *      (user names, source ports) pushes out his own kind, not the windows that are filling.
+ * Names of groups come from attackers, so the hash is keyed.
  */
 #include "rules/group.h"
 
+#include "rules/window.h"
+
 #include <errno.h>
-#include <sys/random.h>
 
-#define GROUP_CELLS_MAX   32768
-#define GROUP_PERIODS_MAX 256
-#define BUCKETS_MIN       1024
+#define BUCKETS_MIN   64
+#define CELLS_MAX     32768
+#define HEAP_MIN      64
+#define TRIM_PART     64                    /* trimming frees at least this part of the maximum */
+#define HELD_EXTRA(m) ((m) / 4 + 128 * KIB) /* pages that are not full */
 
-/* ---- the table ---- */
+/* ---- life ---- */
 
-#define ROTL(x, b) ((x) << (b) | (x) >> (64 - (b)))
-
-static void sip_round(uint64_t v[4])
+static uint32_t whole_seconds(int64_t ns)
 {
-    v[0] += v[1], v[1] = ROTL(v[1], 13) ^ v[0], v[0] = ROTL(v[0], 32);
-    v[2] += v[3], v[3] = ROTL(v[3], 16) ^ v[2];
-    v[0] += v[3], v[3] = ROTL(v[3], 21) ^ v[0];
-    v[2] += v[1], v[1] = ROTL(v[1], 17) ^ v[2], v[2] = ROTL(v[2], 32);
+    int64_t s = ns / NS_PER_S + 1;
+    return (uint32_t)MIN(s, (int64_t)UINT32_MAX / 2);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein). */
-static uint64_t sip_hash(const uint64_t secret[2], uint64_t salt, const uint8_t *p, size_t len)
+static void share_init(struct share *s, const struct correlation *c, const struct matcher_options *o)
 {
-    uint64_t v[4] = {secret[0] ^ 0x736f6d6570736575, secret[1] ^ 0x646f72616e646f6d ^ salt,
-                     secret[0] ^ 0x6c7967656e657261, secret[1] ^ 0x7465646279746573};
-    uint64_t last = (uint64_t)len << 56;
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t word = get_u64(p);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    for (size_t i = 0; i < len; i++)
-        last |= (uint64_t)p[i] << 8 * i;
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    fixed most = c->threshold;
+    for (size_t i = 0; i < c->n_bounds && c->type <= CORRELATION_VALUE_COUNT; i++)
+        most = MAX(most, c->bounds[i].value / FIXED_ONE);
+    int64_t live_ns, keep_ns;
+    if (__builtin_add_overflow(c->timespan_ns, o->lateness_ns, &live_ns))
+        live_ns = INT64_MAX;
+    if (__builtin_add_overflow(c->timespan_ns + c->period_ns, MAX(o->keep_ns, o->lateness_ns), &keep_ns))
+        keep_ns = INT64_MAX;
+    *s = (struct share){
+        .c = c,
+        .has_extra = c->type != CORRELATION_EVENT_COUNT,
+        .has_payload = c->entry->n_edges > 0,
+        .cells_max = (uint32_t)MAX((fixed)CELLS_MAX, 2 * most),
+        .live_s = whole_seconds(live_ns),
+        .keep_s = whole_seconds(keep_ns),
+    };
+    s->cell_size = (uint32_t)(sizeof(struct cell) + (s->has_extra ? sizeof(uint64_t) : 0) +
+                              (s->has_payload ? sizeof(struct payload *) : 0));
 }
 
-int groups_init(struct groups *gs, size_t n_correlations, size_t memory_max)
+int groups_init(struct groups *gs, const struct ruleset *rs, const struct matcher_options *options, size_t memory_max)
 {
-    *gs = (struct groups){.max = memory_max, .n_buckets = n_correlations ? BUCKETS_MIN : 1};
+    *gs = (struct groups){.max = memory_max, .n_buckets = BUCKETS_MIN, .lateness_ns = options->lateness_ns};
     gs->buckets = calloc(gs->n_buckets, sizeof(struct group *));
-    if (!gs->buckets || getentropy(gs->secret, sizeof(gs->secret)) < 0)
+    gs->shares = calloc(rs->n_correlations + 1, sizeof(*gs->shares));
+    if (!gs->buckets || !gs->shares)
         return -ENOMEM;
-    gs->bytes = gs->n_buckets * sizeof(struct group *);
+    gs->n_shares = rs->n_correlations;
+    for (size_t i = 0; i < gs->n_shares; i++)
+        share_init(&gs->shares[i], rs->correlations[i], options);
     return 0;
 }
 
-void waiting_free(struct groups *gs, struct waiting *w)
+void *group_alloc(struct groups *gs, const struct group *g, size_t size)
 {
-    gs->bytes -= sizeof(*w) + w->len;
-    free(w);
+    void *p = slab_alloc(&gs->slab, size);
+    gs->shares[g->correlation].bytes += p ? size : 0;
+    return p;
 }
 
-static void cell_clear(struct groups *gs, struct cell *c)
+void group_release(struct groups *gs, const struct group *g, void *p, size_t size)
 {
-    if (c->refs)
-        gs->bytes -= MATCH_REFS_MAX * sizeof(*c->refs);
-    free(c->refs);
-    c->refs = NULL;
-    for (struct waiting *w = c->waiting, *next; w; w = next) {
-        next = w->next;
-        waiting_free(gs, w);
+    gs->shares[g->correlation].bytes -= p ? size : 0;
+    slab_free(&gs->slab, p, size);
+}
+
+int group_grow(struct groups *gs, const struct group *g, void *items, uint32_t *cap, uint32_t n, size_t size)
+{
+    void **array = items;
+    if (n < *cap)
+        return 0;
+    uint32_t more = MAX(*cap + *cap / 2, 4);
+    void *fresh = group_alloc(gs, g, more * size);
+    if (!fresh)
+        return -ENOMEM;
+    if (n)
+        memcpy(fresh, *array, n * size);
+    group_release(gs, g, *array, *cap * size);
+    *array = fresh;
+    *cap = more;
+    return 0;
+}
+
+struct more *group_more(struct groups *gs, struct group *g)
+{
+    if (!g->more) {
+        g->more = group_alloc(gs, g, sizeof(*g->more));
+        if (g->more)
+            *g->more = (struct more){.newest_trigger_ns = INT64_MIN};
     }
-    c->waiting = NULL;
+    return g->more;
 }
 
 static size_t group_size(const struct group *g)
 {
-    return sizeof(*g) + g->key_len + g->cap_cells * sizeof(*g->cells) + g->cap_periods * sizeof(*g->periods) +
-           (g->since ? g->correlation->n_rules * sizeof(*g->since) : 0);
+    return sizeof(*g) + g->key_len;
 }
 
 static void group_free(struct groups *gs, struct group *g)
 {
-    if (!g)
-        return;
-    for (size_t i = 0; i < g->n_cells; i++)
-        cell_clear(gs, &g->cells[i]);
-    gs->bytes -= group_size(g);
-    free(g->cells);
-    free(g->periods);
-    free(g->since);
-    free(g);
+    if (g->more) {
+        heap_remove(gs, g);
+        window_free(gs, g, g->more->window);
+        g->more->window = NULL;
+    }
+    cells_drop(gs, g, g->n);
+    group_release(gs, g, g->cells, (size_t)g->cap * share_of(gs, g)->cell_size);
+    if (g->more) {
+        group_release(gs, g, g->more->periods, g->more->cap_periods * sizeof(struct period));
+        group_release(gs, g, g->more, sizeof(*g->more));
+    }
+    group_release(gs, g, g, group_size(g));
+    gs->n--;
 }
 
 void groups_clear(struct groups *gs)
 {
-    for (struct group *g = gs->newest, *next; g; g = next) {
-        next = g->older;
-        group_free(gs, g);
+    for (size_t i = 0; gs->shares && i < gs->n_shares; i++) {
+        for (int list = 0; list < 2; list++) {
+            for (struct group *g = gs->shares[i].newest[list], *older; g; g = older) {
+                older = g->older;
+                group_free(gs, g);
+            }
+        }
     }
+    for (size_t i = 0; i < ARRAY_LEN(gs->heaps); i++)
+        free(gs->heaps[i].all);
+    slab_clear(&gs->slab);
     free(gs->buckets);
-    *gs = (struct groups){0};
+    free(gs->shares);
+    *gs = (struct groups){.n = 0};
 }
 
-static void group_unlink(struct groups *gs, struct group *g)
+size_t groups_bytes(const struct groups *gs)
 {
-    *(g->newer ? &g->newer->older : &gs->newest) = g->older;
-    *(g->older ? &g->older->newer : &gs->oldest) = g->newer;
-    g->newer = g->older = NULL;
+    size_t bytes = gs->slab.used + gs->n_buckets * sizeof(struct group *);
+    for (size_t i = 0; i < ARRAY_LEN(gs->heaps); i++)
+        bytes += gs->heaps[i].cap * sizeof(struct heap_entry);
+    return bytes;
 }
 
-static void group_touch(struct groups *gs, struct group *g)
+/* ---- lists ---- */
+
+static void list_remove(struct groups *gs, struct group *g)
 {
-    if (gs->newest == g)
+    struct share *s = &gs->shares[g->correlation];
+    *(g->newer ? &g->newer->older : &s->newest[g->is_protected]) = g->older;
+    *(g->older ? &g->older->newer : &s->oldest[g->is_protected]) = g->newer;
+    s->n[g->is_protected]--;
+}
+
+static void list_push(struct groups *gs, struct group *g)
+{
+    struct share *s = &gs->shares[g->correlation];
+    g->newer = NULL;
+    g->older = s->newest[g->is_protected];
+    *(g->older ? &g->older->newer : &s->oldest[g->is_protected]) = g;
+    s->newest[g->is_protected] = g;
+    s->n[g->is_protected]++;
+}
+
+/* Time in the lists is by the second: a group touched again within it stays where it is, and its neighbours out of the cache. */
+static void touch(struct groups *gs, struct group *g)
+{
+    if (g->touched_s == gs->now_s && g->is_protected)
         return;
-    if (g->newer || g->older || gs->oldest == g)
-        group_unlink(gs, g);
-    g->older = gs->newest;
-    *(gs->newest ? &gs->newest->newer : &gs->oldest) = g;
-    gs->newest = g;
+    list_remove(gs, g);
+    g->touched_s = gs->now_s;
+    g->is_protected = true;
+    list_push(gs, g);
 }
 
-static void group_evict(struct groups *gs, struct group *g)
+void groups_set_now(struct groups *gs, int64_t newest_ns)
 {
-    struct group **at = &gs->buckets[g->hash & (gs->n_buckets - 1)];
-    while (*at != g)
-        at = &(*at)->next_in_bucket;
-    *at = g->next_in_bucket;
-    group_unlink(gs, g);
-    group_free(gs, g);
-    gs->n--;
+    int64_t s = newest_ns / NS_PER_S;
+    uint32_t now_s = (uint32_t)MAX(MIN(s, (int64_t)UINT32_MAX), 0);
+    gs->now_s = MAX(gs->now_s, now_s);
 }
+
+/* ---- the table ---- */
 
 static void buckets_grow(struct groups *gs)
 {
@@ -142,227 +196,223 @@ static void buckets_grow(struct groups *gs)
     struct group **buckets = calloc(n, sizeof(struct group *));
     if (!buckets)
         return; /* longer chains do */
-    for (struct group *g = gs->newest; g; g = g->older) {
-        g->next_in_bucket = buckets[g->hash & (n - 1)];
-        buckets[g->hash & (n - 1)] = g;
+    for (size_t i = 0; i < gs->n_buckets; i++) {
+        for (struct group *g = gs->buckets[i], *next; g; g = next) {
+            next = g->next_in_bucket;
+            g->next_in_bucket = buckets[g->hash & (n - 1)];
+            buckets[g->hash & (n - 1)] = g;
+        }
     }
     free(gs->buckets);
-    gs->bytes += (n - gs->n_buckets) * sizeof(struct group *);
     gs->buckets = buckets;
     gs->n_buckets = n;
 }
 
-struct group *groups_get(struct groups *gs, const struct correlation *c, const uint8_t *key, uint32_t len)
+static void table_add(struct groups *gs, struct group *g)
 {
-    uint64_t hash = sip_hash(gs->secret, c->index, key, len);
-    struct group *g = gs->buckets[hash & (gs->n_buckets - 1)];
-    while (g && !(g->hash == hash && g->correlation == c && g->key_len == len && memcmp(g->key, key, len) == 0))
+    if (gs->n >= 2 * gs->n_buckets && gs->n_buckets <= UINT32_MAX / 2)
+        buckets_grow(gs);
+    struct group **bucket = &gs->buckets[g->hash & (gs->n_buckets - 1)];
+    g->next_in_bucket = *bucket;
+    *bucket = g;
+    gs->n++;
+}
+
+struct group *groups_get(struct groups *gs, const struct correlation *c, uint64_t hash, const uint8_t *key, size_t len)
+{
+    struct group *g = gs->buckets[(uint32_t)hash & (gs->n_buckets - 1)];
+    while (g && !(g->hash == (uint32_t)hash && g->correlation == c->index && g->key_len == len &&
+                  (len == 0 || memcmp(g->key, key, len) == 0)))
         g = g->next_in_bucket;
     if (g) {
-        group_touch(gs, g);
+        touch(gs, g);
         return g;
     }
-    g = calloc(1, sizeof(*g) + len);
+    struct group head = {.correlation = (uint16_t)c->index, .hash = (uint32_t)hash, .key_len = (uint16_t)len};
+    g = group_alloc(gs, &head, sizeof(*g) + len);
     if (!g)
         return NULL;
-    g->correlation = c;
-    g->hash = hash;
-    g->key_len = len;
-    memcpy(g->key, key, len);
-    if (c->type != CORRELATION_EVENT_COUNT) {
-        g->since = calloc(c->n_rules, sizeof(*g->since));
-        if (!g->since) {
-            free(g);
-            return NULL;
-        }
-        for (size_t i = 0; i < c->n_rules; i++)
-            g->since[i] = INT64_MIN;
-    }
-    if (gs->n >= gs->n_buckets)
-        buckets_grow(gs);
-    g->next_in_bucket = gs->buckets[hash & (gs->n_buckets - 1)];
-    gs->buckets[hash & (gs->n_buckets - 1)] = g;
-    gs->n++;
-    gs->bytes += group_size(g);
-    group_touch(gs, g);
+    *g = head;
+    g->touched_s = gs->now_s;
+    if (len)
+        memcpy(g->key, key, len);
+    table_add(gs, g);
+    list_push(gs, g);
     return g;
 }
 
-void groups_trim(struct groups *gs, int64_t now_ns)
+static void evict(struct groups *gs, struct group *g)
 {
-    while (gs->bytes > gs->max && gs->oldest) {
-        struct group *g = gs->oldest;
-        int64_t newest_ns = g->n_cells ? g->cells[g->n_cells - 1].ts_ns : INT64_MIN;
+    struct group **at = &gs->buckets[g->hash & (gs->n_buckets - 1)];
+    while (*at != g)
+        at = &(*at)->next_in_bucket;
+    *at = g->next_in_bucket;
+    list_remove(gs, g);
+    group_free(gs, g);
+}
+
+/* ---- letting go ---- */
+
+static bool is_over(const struct groups *gs, const struct group *g, uint32_t after_s)
+{
+    return (uint64_t)g->touched_s + after_s < gs->now_s;
+}
+
+void groups_expire(struct groups *gs, size_t n)
+{
+    for (; n && gs->n_shares; n--) {
+        struct share *s = &gs->shares[gs->next_share++ % gs->n_shares];
+        for (int list = 0; list < 2; list++)
+            while (s->oldest[list] && is_over(gs, s->oldest[list], s->keep_s))
+                evict(gs, s->oldest[list]);
+    }
+}
+
+static bool is_too_much(const struct groups *gs, size_t max)
+{
+    return groups_bytes(gs) > max || gs->slab.held > max + HELD_EXTRA(max);
+}
+
+static void trim_share(struct groups *gs, struct share *s, size_t max)
+{
+    for (int i = 0; i < TRIM_PART && (s->oldest[0] || s->oldest[1]) && is_too_much(gs, max); i++) {
+        int list = !s->oldest[0] || (s->oldest[1] && s->n[0] < s->n[1] / 3);
+        struct group *g = s->oldest[list];
         gs->evicted++;
-        gs->evicted_live += newest_ns > time_minus(now_ns, g->correlation->timespan_ns);
-        group_evict(gs, g);
+        gs->evicted_live += !is_over(gs, g, s->live_s);
+        evict(gs, g);
     }
 }
 
-/* ---- cells ---- */
-
-size_t group_cells_after(const struct group *g, int64_t ts_ns)
+void groups_trim(struct groups *gs)
 {
-    size_t lo = 0, hi = g->n_cells;
-    if (hi && g->cells[hi - 1].ts_ns <= ts_ns)
-        return hi;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (g->cells[mid].ts_ns <= ts_ns)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-static void drop_oldest(struct groups *gs, struct group *g)
-{
-    size_t n = g->n_cells / 4;
-    for (size_t i = 0; i < n; i++) {
-        gs->dropped += g->cells[i].n;
-        cell_clear(gs, &g->cells[i]);
-    }
-    g->n_cells -= n;
-    memmove(g->cells, g->cells + n, g->n_cells * sizeof(*g->cells));
-}
-
-/* Makes room for one more cell. */
-static int cells_reserve(struct groups *gs, struct group *g)
-{
-    size_t max = MAX((size_t)GROUP_CELLS_MAX, 2 * (size_t)g->correlation->threshold);
-    if (g->n_cells < g->cap_cells)
-        return 0;
-    if (g->cap_cells >= max) {
-        drop_oldest(gs, g);
-        return 0;
-    }
-    size_t cap = MAX(g->cap_cells + g->cap_cells / 2, (size_t)4);
-    struct cell *cells = reallocarray(g->cells, cap, sizeof(*cells));
-    if (!cells)
-        return -ENOMEM;
-    gs->bytes += (cap - g->cap_cells) * sizeof(*cells);
-    g->cells = cells;
-    g->cap_cells = cap;
-    return 0;
-}
-
-int group_cell(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret_at, bool *ret_is_new)
-{
-    size_t at = group_cells_after(g, ts_ns);
-    *ret_is_new = !at || g->cells[at - 1].ts_ns != ts_ns;
-    if (!*ret_is_new) {
-        *ret_at = at - 1;
-        return 0;
-    }
-    if (cells_reserve(gs, g) < 0)
-        return -ENOMEM;
-    at = group_cells_after(g, ts_ns); /* the oldest may have gone */
-    memmove(g->cells + at + 1, g->cells + at, (g->n_cells - at) * sizeof(*g->cells));
-    g->n_cells++;
-    /* When the oldest are gone, running sums go on from what they were: only differences count. */
-    uint64_t before = at ? g->cells[at - 1].sum : g->n_cells > 1 ? g->cells[1].sum - g->cells[1].n : 0;
-    g->cells[at] = (struct cell){.ts_ns = ts_ns, .sum = before};
-    *ret_at = at;
-    return 0;
-}
-
-static bool ref_is_less(const struct event_ref *a, const struct event_ref *b)
-{
-    return a->pos != b->pos ? a->pos < b->pos : a->line < b->line;
-}
-
-static bool ref_is_equal(const struct event_ref *a, const struct event_ref *b)
-{
-    return a->pos == b->pos && a->line == b->line;
-}
-
-/* Keeps the newest MATCH_REFS_MAX, each once. */
-int cell_add_ref(struct groups *gs, struct cell *c, struct event_ref ref)
-{
-    if (c->n_refs == 0) {
-        c->ref = ref;
-        c->n_refs = 1;
-        return 0;
-    }
-    if (ref_is_equal(&c->ref, &ref))
-        return 0;
-    if (!c->refs) {
-        c->refs = calloc(MATCH_REFS_MAX, sizeof(*c->refs));
-        if (!c->refs)
-            return -ENOMEM;
-        gs->bytes += MATCH_REFS_MAX * sizeof(*c->refs);
-        c->refs[0] = c->ref;
-    }
-    size_t at = c->n_refs;
-    while (at && ref_is_less(&ref, &c->refs[at - 1]))
-        at--;
-    if (at && ref_is_equal(&c->refs[at - 1], &ref))
-        return 0;
-    if (c->n_refs == MATCH_REFS_MAX) {
-        if (at == 0)
-            return 0;
-        memmove(c->refs, c->refs + 1, (MATCH_REFS_MAX - 1) * sizeof(*c->refs));
-        c->n_refs--;
-        at--;
-    }
-    memmove(c->refs + at + 1, c->refs + at, (c->n_refs - at) * sizeof(*c->refs));
-    c->refs[at] = ref;
-    c->n_refs++;
-    c->ref = c->refs[c->n_refs - 1];
-    return 0;
-}
-
-int cell_add_waiting(struct groups *gs, struct cell *c, uint32_t rule, struct event_ref ref, const uint8_t *keys,
-                     uint32_t len)
-{
-    struct waiting *w = malloc(sizeof(*w) + len);
-    if (!w)
-        return -ENOMEM;
-    *w = (struct waiting){c->waiting, rule, len, ref};
-    memcpy(w->keys, keys, len);
-    c->waiting = w;
-    gs->bytes += sizeof(*w) + len;
-    return 0;
-}
-
-/* ---- periods ---- */
-
-static struct period *period_get(struct groups *gs, struct group *g, int64_t index)
-{
-    size_t at = g->n_periods;
-    while (at && g->periods[at - 1].index > index)
-        at--;
-    if (at && g->periods[at - 1].index == index)
-        return &g->periods[at - 1];
-    if (g->n_periods == GROUP_PERIODS_MAX) {
-        if (at == 0)
-            return NULL; /* older than all that are kept */
-        memmove(g->periods, g->periods + 1, --g->n_periods * sizeof(*g->periods));
-        at--;
-    }
-    if (g->n_periods == g->cap_periods) {
-        size_t cap = MAX(2 * g->cap_periods, (size_t)2);
-        struct period *periods = reallocarray(g->periods, cap, sizeof(*periods));
-        if (!periods)
-            return NULL;
-        gs->bytes += (cap - g->cap_periods) * sizeof(*periods);
-        g->periods = periods;
-        g->cap_periods = cap;
-    }
-    memmove(g->periods + at + 1, g->periods + at, (g->n_periods - at) * sizeof(*g->periods));
-    g->n_periods++;
-    g->periods[at] = (struct period){index, 0, INT64_MAX, INT64_MIN, false};
-    return &g->periods[at];
-}
-
-void group_count(struct groups *gs, struct group *g, int64_t period, int64_t ts_ns, uint64_t n)
-{
-    struct period *p = period_get(gs, g, period);
-    if (!p)
+    if (!is_too_much(gs, gs->max))
         return;
-    p->count += n;
-    p->first_ns = MIN(p->first_ns, ts_ns);
-    p->last_ns = MAX(p->last_ns, ts_ns);
-    p->has_changed = true;
+    size_t max = gs->max - gs->max / TRIM_PART;
+    for (size_t i = 0; i < gs->n_shares; i++) {
+        struct share *s = &gs->shares[i];
+        for (int list = 0; list < 2; list++) {
+            while (s->oldest[list] && is_over(gs, s->oldest[list], s->live_s) && is_too_much(gs, max)) {
+                gs->evicted++;
+                evict(gs, s->oldest[list]);
+            }
+        }
+    }
+    while (gs->n && is_too_much(gs, max)) {
+        struct share *most = gs->shares;
+        for (size_t i = 1; i < gs->n_shares; i++)
+            most = gs->shares[i].bytes > most->bytes ? &gs->shares[i] : most;
+        trim_share(gs, most, max);
+    }
+}
+
+/* ---- the heap ---- */
+
+static struct heap *heap_of(struct groups *gs, const struct group *g)
+{
+    return &gs->heaps[share_of(gs, g)->c->entry->height];
+}
+
+static void heap_set(struct heap *h, size_t at, struct heap_entry e)
+{
+    h->all[at] = e;
+    e.g->more->heap_at = (uint32_t)at + 1;
+}
+
+static void heap_sift(struct heap *h, size_t at)
+{
+    struct heap_entry e = h->all[at];
+    while (at && h->all[(at - 1) / 2].ts_ns > e.ts_ns) {
+        heap_set(h, at, h->all[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (size_t kid; (kid = 2 * at + 1) < h->n; at = kid) {
+        kid += kid + 1 < h->n && h->all[kid + 1].ts_ns < h->all[kid].ts_ns;
+        if (h->all[kid].ts_ns >= e.ts_ns)
+            break;
+        heap_set(h, at, h->all[kid]);
+    }
+    heap_set(h, at, e);
+}
+
+int heap_put(struct groups *gs, struct group *g, int64_t ts_ns)
+{
+    struct heap *h = heap_of(gs, g);
+    size_t at = g->more->heap_at;
+    if (at == 0) {
+        if (h->n == h->cap) {
+            size_t cap = MAX(2 * h->cap, (size_t)HEAP_MIN);
+            struct heap_entry *all = reallocarray(h->all, cap, sizeof(*all));
+            if (!all)
+                return -ENOMEM;
+            h->all = all;
+            h->cap = cap;
+        }
+        at = ++h->n;
+    }
+    h->all[at - 1] = (struct heap_entry){ts_ns, g};
+    heap_sift(h, at - 1);
+    return 0;
+}
+
+void heap_remove(struct groups *gs, struct group *g)
+{
+    struct heap *h = heap_of(gs, g);
+    size_t at = g->more->heap_at;
+    if (at == 0)
+        return;
+    g->more->heap_at = 0;
+    struct heap_entry last = h->all[--h->n];
+    if (at - 1 == h->n)
+        return;
+    h->all[at - 1] = last;
+    heap_sift(h, at - 1);
+}
+
+/* ---- another rule set ---- */
+
+static void adopt_share(struct share *to, struct share *s, size_t index)
+{
+    memcpy(to->newest, s->newest, sizeof(s->newest));
+    memcpy(to->oldest, s->oldest, sizeof(s->oldest));
+    memcpy(to->n, s->n, sizeof(s->n));
+    to->bytes = s->bytes;
+    for (int list = 0; list < 2; list++)
+        for (struct group *g = s->newest[list]; g; g = g->older)
+            g->correlation = (uint16_t)index;
+}
+
+static void forget_share(struct groups *gs, struct share *s)
+{
+    for (int list = 0; list < 2; list++)
+        while (s->oldest[list])
+            evict(gs, s->oldest[list]);
+}
+
+void groups_adopt(struct groups *gs, struct groups *from, bool *is_found)
+{
+    for (size_t k = 0; k < from->n_shares; k++) { /* what nobody wants goes, while its correlation is known */
+        bool is_wanted = false;
+        for (size_t i = 0; i < gs->n_shares; i++)
+            is_wanted |= gs->shares[i].c->digest == from->shares[k].c->digest;
+        if (!is_wanted)
+            forget_share(from, &from->shares[k]);
+    }
+    free(gs->buckets);
+    gs->slab = from->slab;
+    gs->buckets = from->buckets;
+    gs->n_buckets = from->n_buckets;
+    gs->n = from->n;
+    gs->now_s = from->now_s;
+    memcpy(gs->heaps, from->heaps, sizeof(gs->heaps));
+    for (size_t i = 0; i < gs->n_shares; i++) {
+        for (size_t k = 0; k < from->n_shares && !is_found[i]; k++) {
+            if (gs->shares[i].c->digest == from->shares[k].c->digest) {
+                adopt_share(&gs->shares[i], &from->shares[k], i);
+                is_found[i] = true;
+            }
+        }
+    }
+    free(from->shares);
+    *from = (struct groups){.n = 0};
 }

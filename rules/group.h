@@ -1,31 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The hits of one correlation and one set of group-by values: cells sorted by event time, and what is known of each period.
- * And the table of all groups, which bounds their memory: the least recently touched goes first. What the cells mean is
- * correlate.c's business.
+ * The state of one shard: groups, each with the hits of one correlation and one set of group-by values, as cells in the order of
+ * (time, reference). And what they may cost: see trim in group.c. What the cells mean is the business of correlate.c.
  */
 #pragma once
 
 #include "rules/matcher.h"
 #include "rules/plan.h"
+#include "rules/slab.h"
 
-struct waiting { /* a hit that may become a trigger */
-    struct waiting *next;
-    uint32_t rule, len;
-    struct event_ref ref;
-    uint8_t keys[]; /* of the edges above, len bytes */
-};
-
+/* One event in one group. Behind it, where the correlation needs them: uint64_t value (value_*) or mask of rules (temporal);
+ * struct payload * (correlations stand above). */
 struct cell {
     int64_t ts_ns;
-    uint64_t sum;  /* hits of this and all earlier cells, ever */
-    uint64_t mask; /* rules that hit here */
-    uint32_t n;
-    bool is_trigger, is_in_own, is_in_next; /* period */
-    uint8_t n_refs;
-    struct event_ref ref;   /* the newest */
-    struct event_ref *refs; /* all of them, ascending, when n_refs > 1: room for MATCH_REFS_MAX */
-    struct waiting *waiting;
+    uint64_t pos : 60, is_trigger : 1, is_told : 1, is_in_own : 1,
+        is_in_next : 1; /* in_...: covered, in which period */
+    uint32_t line;
+    uint32_t sum; /* what this and all earlier cells count, modulo 2^32: only differences matter */
+};
+
+struct payload { /* keys of the edges above, for when the cell becomes a trigger */
+    struct payload *next;
+    uint32_t len;
+    uint8_t keys[];
 };
 
 struct period {
@@ -35,26 +32,54 @@ struct period {
     bool has_changed;
 };
 
+struct more {               /* of a group that has triggered, waits for the watermark, or has a large window */
+    struct period *periods; /* ascending */
+    uint32_t n_periods, cap_periods;
+    uint32_t n_decided; /* deferred: cells that are decided */
+    uint32_t heap_at;   /* deferred: 1 + place in the heap, 0: not in it */
+    int64_t newest_trigger_ns;
+    struct window *window; /* window.c */
+};
+
 struct group {
     struct group *next_in_bucket;
-    struct group *newer, *older; /* by last touch */
-    const struct correlation *correlation;
-    uint64_t hash;
-    uint64_t last_event; /* whose detection hit it last */
-    struct cell *cells;
-    size_t n_cells, cap_cells;
-    struct period *periods; /* ascending */
-    size_t n_periods, cap_periods;
-    int64_t *since; /* temporal: one a rule */
-    uint32_t key_len;
+    struct group *newer, *older; /* of its list, by last touch */
+    uint8_t *cells;
+    struct more *more;
+    uint32_t hash;
+    uint16_t correlation, key_len;
+    uint32_t n, cap : 31, is_protected : 1;
+    uint32_t touched_s;  /* the newest event's time then */
+    uint32_t sum_before; /* the first cell's sum without what it counts itself */
     uint8_t key[];
 };
 
+struct share { /* of one correlation */
+    const struct correlation *c;
+    struct group *newest[2], *oldest[2]; /* hit once; hit again, which strangers must not push out */
+    size_t n[2], bytes;
+    uint32_t cell_size, cells_max;
+    bool has_extra, has_payload;
+    uint32_t live_s, keep_s; /* since the last touch: its windows are open; it stays */
+};
+
+struct heap { /* groups that wait for the watermark, the earliest undecided cell first */
+    struct heap_entry {
+        int64_t ts_ns;
+        struct group *g;
+    } * all;
+    size_t n, cap;
+};
+
 struct groups {
+    struct slab slab;
     struct group **buckets;
-    size_t n_buckets, n, bytes, max;
-    struct group *newest, *oldest; /* by last touch */
-    uint64_t secret[2];            /* of the hash: groups are named by attackers */
+    size_t n_buckets, n, max;
+    struct share *shares;
+    size_t n_shares, next_share;
+    struct heap heaps[CORRELATION_DEPTH_MAX + 1]; /* by the correlation's height */
+    int64_t lateness_ns;
+    uint32_t now_s; /* the newest event's time */
     uint64_t evicted, evicted_live, dropped;
 };
 
@@ -72,7 +97,7 @@ static inline int64_t period_of(const struct correlation *c, int64_t ts_ns)
     return q - (ts_ns % c->period_ns < 0);
 }
 
-/* Whether `from` lies in the window that ends at `to`. */
+/* Whether `from` lies in the window that ends at `to`. (INT64_MIN - timespan is no time: that window has no beginning.) */
 static inline bool in_window(const struct correlation *c, int64_t from, int64_t to)
 {
     return from <= to && from > time_minus(to, c->timespan_ns);
@@ -80,22 +105,72 @@ static inline bool in_window(const struct correlation *c, int64_t from, int64_t 
 
 /* ---- the table ---- */
 
-int groups_init(struct groups *gs, size_t n_correlations, size_t memory_max); /* 0 or -ENOMEM; clear it in any case */
-void groups_clear(struct groups *gs);
-struct group *groups_get(struct groups *gs, const struct correlation *c, const uint8_t *key,
-                         uint32_t len); /* makes it where there is none; NULL: out of memory */
-void groups_trim(struct groups *gs, int64_t now_ns);
+int groups_init(struct groups *gs, const struct ruleset *rs, const struct matcher_options *options, size_t memory_max);
+void groups_clear(struct groups *gs); /* also after a failed init */
 
-/* ---- cells and periods of a group; results are valid until the next change ---- */
+/* Makes it where there is none. NULL: out of memory. Touches it. */
+struct group *groups_get(struct groups *gs, const struct correlation *c, uint64_t hash, const uint8_t *key, size_t len);
 
-size_t group_cells_after(const struct group *g, int64_t ts_ns); /* index of the first cell later than that */
+void groups_set_now(struct groups *gs, int64_t newest_ns);
+void groups_trim(struct groups *gs);             /* brings memory under its maximum: any group may go */
+void groups_expire(struct groups *gs, size_t n); /* looks at n shares for groups whose time is over */
+size_t groups_bytes(const struct groups *gs);
 
-/* The cell of that moment, made where there is none: then *ret_is_new, empty, and its flags are the caller's. */
-int group_cell(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret_at, bool *ret_is_new);
-int cell_add_ref(struct groups *gs, struct cell *c, struct event_ref ref);
-int cell_add_waiting(struct groups *gs, struct cell *c, uint32_t rule, struct event_ref ref, const uint8_t *keys,
-                     uint32_t len);
-void waiting_free(struct groups *gs, struct waiting *w);
+/* Moves the groups of `from` whose correlation has the same digest here: to `gs`, empty as yet. Sets is_found[share]. */
+void groups_adopt(struct groups *gs, struct groups *from, bool *is_found);
 
-/* Counts n events at ts_ns for a period. Periods older than those kept are let go. */
-void group_count(struct groups *gs, struct group *g, int64_t period, int64_t ts_ns, uint64_t n);
+/* ---- memory of a group ---- */
+
+void *group_alloc(struct groups *gs, const struct group *g, size_t size); /* not zeroed */
+void group_release(struct groups *gs, const struct group *g, void *p, size_t size);
+struct more *group_more(struct groups *gs, struct group *g); /* NULL: out of memory */
+
+/* An array that grows by half. 0 or -ENOMEM. */
+int group_grow(struct groups *gs, const struct group *g, void *items, uint32_t *cap, uint32_t n, size_t size);
+
+/* ---- cells ---- */
+
+static inline const struct share *share_of(const struct groups *gs, const struct group *g)
+{
+    return &gs->shares[g->correlation];
+}
+
+static inline struct cell *cell_at(const struct groups *gs, const struct group *g, size_t i)
+{
+    return (struct cell *)(void *)(g->cells + i * share_of(gs, g)->cell_size);
+}
+
+static inline uint64_t *cell_extra(struct cell *c) /* value or mask */
+{
+    return (uint64_t *)(void *)(c + 1);
+}
+
+static inline struct payload **cell_payload(const struct share *s, struct cell *c)
+{
+    return (struct payload **)(void *)((uint8_t *)c + s->cell_size - sizeof(struct payload *));
+}
+
+static inline uint32_t cell_count(const struct groups *gs, const struct group *g, size_t i)
+{
+    return cell_at(gs, g, i)->sum - (i ? cell_at(gs, g, i - 1)->sum : g->sum_before);
+}
+
+size_t cells_after(const struct groups *gs, const struct group *g, int64_t ts_ns); /* first cell later than that */
+size_t run_begin(const struct groups *gs, const struct group *g, size_t at);       /* cells of equal time */
+size_t run_end(const struct groups *gs, const struct group *g, size_t at);
+
+/* The place of that event. Returns whether it is there already. */
+bool cell_find(const struct groups *gs, const struct group *g, int64_t ts_ns, struct event_ref ref, size_t *ret_at);
+
+/* Makes sure that there is room for one more cell, at that time. What can no longer matter goes first; *ret_drop says how many of
+ * the oldest must be dropped before (cells_drop), since the group is at its maximum. 0 or -ENOMEM. */
+int cells_reserve(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret_drop);
+void cells_drop(struct groups *gs, struct group *g, size_t n);
+void cell_insert(struct groups *gs, struct group *g, size_t at, int64_t ts_ns, struct event_ref ref, uint32_t count,
+                 uint64_t extra); /* after cells_reserve */
+int cell_add_payload(struct groups *gs, struct group *g, size_t at, const uint8_t *keys, size_t len); /* 1: is new */
+
+/* ---- waiting for the watermark ---- */
+
+int heap_put(struct groups *gs, struct group *g, int64_t ts_ns); /* enters it, or moves it. 0 or -ENOMEM */
+void heap_remove(struct groups *gs, struct group *g);

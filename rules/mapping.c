@@ -141,6 +141,7 @@ int ruleset_add_mapping(struct ruleset *rs, struct str text, const char *file, s
     int left_out = 0;
     if (rs->is_compiled)
         return -EINVAL;
+    rs->digest += digest_bytes(0, text);
     arena_reset(rs->scratch);
     int err = yaml_parse(text, rs->scratch, &docs, &n, &diag);
     if (err < 0) {

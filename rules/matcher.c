@@ -61,6 +61,13 @@ static struct str event_text(void *ctx, int value);
 
 struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
 {
+    return matcher_new_with(rs, &(struct matcher_options){.memory_max = memory_max,
+                                                          .lateness_ns = MATCHER_LATENESS_NS,
+                                                          .keep_ns = MATCHER_KEEP_NS});
+}
+
+struct matcher *matcher_new_with(const struct ruleset *rs, const struct matcher_options *options)
+{
     struct matcher *m = calloc(1, sizeof(*m));
     if (!m)
         return NULL;
@@ -72,7 +79,7 @@ struct matcher *matcher_new(const struct ruleset *rs, size_t memory_max)
     m->known = calloc(m->ix->n_predicates + 1, sizeof(*m->known));
     m->triggered = calloc(rs->n_plans + 1, sizeof(*m->triggered));
     m->candidates = calloc(rs->n_plans + 1, sizeof(*m->candidates));
-    if (hits_init(&m->hits, rs, memory_max) < 0 || !m->arena || !m->activations || !m->known || !m->triggered ||
+    if (hits_init(&m->hits, rs, options) < 0 || !m->arena || !m->activations || !m->known || !m->triggered ||
         !m->candidates || match_env_init(&m->env, m->arena) < 0)
         return matcher_free(m);
     return m;
@@ -145,6 +152,11 @@ const struct value *matcher_value(struct matcher *m, name_id field)
 {
     int i = first_value(m, field);
     return i < 0 ? NULL : value_at(m, i);
+}
+
+struct hits *matcher_hits(struct matcher *m)
+{
+    return &m->hits;
 }
 
 static int event_first(void *ctx, name_id field)
@@ -468,7 +480,8 @@ int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, v
         int err = hits_add(&m->hits, plan);
         ret = err < 0 ? err : ret;
     }
-    hits_end(&m->hits);
+    int err = hits_end(&m->hits);
+    ret = err < 0 ? err : ret;
     return m->env.is_out_of_memory ? -ENOMEM : ret;
 }
 

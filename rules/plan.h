@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "rules/fixed.h"
 #include "rules/needle.h"
 #include "rules/ruleset.h"
 
@@ -21,6 +22,8 @@
 #define CORRELATION_RULES_MAX 64    /* rules that one correlation refers to: bits of a mask */
 #define CORRELATION_DEPTH_MAX 8     /* correlations over correlations */
 #define GROUP_BY_MAX          8
+#define VALUE_FIELDS_MAX      8
+#define TERMS_MAX             64 /* of a boolean condition in disjunctive form */
 #define CORRELATIONS_MAX      4096
 #define TREE_MAX              1024 /* ways up from one rule through correlations */
 
@@ -52,12 +55,36 @@ struct selection {
 
 /* ---- correlation ---- */
 
-enum correlation_type { CORRELATION_EVENT_COUNT, CORRELATION_TEMPORAL, CORRELATION_TEMPORAL_ORDERED };
+enum correlation_type {
+    CORRELATION_EVENT_COUNT,
+    CORRELATION_VALUE_COUNT,
+    CORRELATION_VALUE_SUM,
+    CORRELATION_VALUE_AVG,
+    CORRELATION_VALUE_PERCENTILE, /* and value_median: the 50th */
+    CORRELATION_TEMPORAL,
+    CORRELATION_TEMPORAL_ORDERED,
+};
+
+enum bound_op { BOUND_LT, BOUND_LTE, BOUND_GT, BOUND_GTE, BOUND_EQ, BOUND_NEQ, BOUND_OPS };
+
+struct term { /* of a boolean condition in disjunctive form: bits of the correlation's rules */
+    uint64_t need, absent;
+};
 
 struct correlation {
     enum correlation_type type;
     uint32_t index;     /* among the rule set's correlations */
-    uint32_t threshold; /* events, or for temporal how many of the rules */
+    bool is_deferred;   /* more events could take a trigger back: decided by the watermark */
+    uint32_t threshold; /* not deferred: counts at least so much */
+    struct bound {
+        enum bound_op op;
+        fixed value;
+    } bounds[BOUND_OPS]; /* all must hold */
+    size_t n_bounds;
+    const struct term *terms; /* temporal with a boolean condition, and every temporal_ordered: one must hold */
+    size_t n_terms;
+    uint32_t percentile;
+    uint64_t digest; /* of the definition and of all that it stands on or that stands on it */
     int64_t timespan_ns, period_ns;
     int64_t reach_ns; /* how far before a trigger the events lie that made it one */
     const struct rule_entry *entry;
@@ -67,6 +94,8 @@ struct correlation {
     struct str *group_by; /* as written: a field, or an alias */
     name_id *group_names; /* what names it in a match */
     size_t n_group;
+    struct str *value_fields; /* value_*: as written, likewise */
+    size_t n_values;
     struct alias {
         struct str name, rule, field;
     } * aliases;
@@ -81,7 +110,7 @@ struct edge {
     const struct correlation *to;
     uint32_t rule;         /* which of to->rules */
     uint32_t size;         /* of this subtree */
-    const name_id *fields; /* group-by: as the author wrote them, to be mapped by the source of the detection */
+    const name_id *fields; /* group-by, then value fields: as the author wrote them, mapped by the detection's source */
 };
 
 /* ---- rules ---- */
@@ -95,7 +124,8 @@ struct rule_entry {
     bool is_generated;        /* a correlation that refers to it says so */
     uint8_t height;           /* of a correlation: 1 over detections only, and so on */
     int line, col;
-    size_t loaded; /* place among the rules that stayed */
+    size_t loaded;   /* place among the rules that stayed */
+    uint64_t digest; /* of what it does: its document without title and the like */
     const struct expr *expr;
     struct leaf *leaves;
     size_t n_needles;
@@ -190,9 +220,10 @@ struct ruleset {
     struct plan *plans; /* by rule, in the order of loading */
     size_t n_plans, cap_plans;
     struct index *index;
-    const struct correlation **correlations;
+    struct correlation **correlations; /* ascending by height */
     size_t n_correlations;
     int64_t horizon_ns;
+    uint64_t digest; /* of what changes many rules at once: mappings, placeholders, filters */
 };
 
 /* Grows *items so that one more fits. 0 or -ENOMEM. */
@@ -236,9 +267,26 @@ const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const stru
 
 int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc, struct diag *diag);
 
+/* A scalar or a list of 1 to max scalars, copied, each once. `what` names it in messages. */
+int correlation_texts(struct arena *arena, const struct yaml *y, size_t max, struct str **ret, size_t *ret_n,
+                      const char *what, struct diag *diag);
+
+/* ---- correlation_condition.c ---- */
+
+/* The condition (NULL: none is given) of a correlation whose type and rule names are known. A boolean condition may name the
+ * rules where `rules` is not given. */
+int correlation_condition(struct ruleset *rs, struct correlation *c, const struct yaml *map, struct diag *diag);
+
+/* ---- correlation_link.c ---- */
+
 /* Everything that follows from references between rules: resolves them, leaves out what cannot be, orders correlations, builds
  * the edges and the horizon. Returns the number of rules left out or -ENOMEM. */
 int correlations_link(struct ruleset *rs, struct diags *diags);
+
+/* ---- digest.c: which definitions are the same in two rule sets ---- */
+
+uint64_t digest_bytes(uint64_t digest, struct str s);
+uint64_t digest_yaml(uint64_t digest, const struct yaml *y); /* NULL is fine */
 
 /* ---- rule_document.c ---- */
 

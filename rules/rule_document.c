@@ -307,6 +307,17 @@ static int parse_document(struct adding *a)
     return detection ? add_detection(a, detection) : filter ? add_filter(a, filter) : add_correlation(a);
 }
 
+/* What a rule does, apart from what people are told of it. Its id names its alerts. */
+static uint64_t digest_document(const struct yaml *doc)
+{
+    static const char *const keys[] = {"id",        "name",   "title",       "logsource", "taxonomy",
+                                       "detection", "filter", "correlation", "generate"};
+    uint64_t digest = 0;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        digest = digest_yaml(digest, yaml_get(doc, keys[i]));
+    return digest;
+}
+
 int rule_document_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,
                         const struct warnings *warnings, bool *ret_keeps_yaml, struct diag *diag)
 {
@@ -317,5 +328,9 @@ int rule_document_parse(struct ruleset *rs, struct rule_entry *entry, const stru
     entry->pub.file = warnings->file;
     int err = parse_document(&a);
     *ret_keeps_yaml = a.keeps_yaml;
+    if (err == 0)
+        entry->digest = digest_document(doc);
+    if (err == 0 && entry->kind == ENTRY_FILTER)
+        rs->digest += entry->digest;
     return err < 0 ? err : *warnings->n_errors ? -EINVAL : 0;
 }

@@ -125,6 +125,7 @@ int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value)
         return -ENOMEM;
     int err = arena_str(rs->arena, value, &p->values[p->n]);
     p->n += err == 0;
+    rs->digest += digest_bytes(digest_bytes(1, p->name), value);
     return err;
 }
 
@@ -137,6 +138,7 @@ int ruleset_without_mapping(struct ruleset *rs)
         if (names_intern(rs->names, names[i], &rs->declared[i]) < 0)
             return -ENOMEM;
     rs->is_without_mapping = true;
+    rs->digest++;
     return 0;
 }
 
