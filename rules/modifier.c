@@ -255,7 +255,7 @@ static int number_needle(const struct chain *c, const struct yaml *node, struct 
                           c->part ? "a part of a date is compared with a number"
                                   : "lt, lte, gt and gte compare with a number");
     p->number = f.type == VALUE_INT ? (double)f.i : f.f;
-    p->part = c->part;
+    p->part = (uint8_t)c->part;
     p->op = c->kind > MODIFIER_GTE ? NEEDLE_PART : ops[c->kind - MODIFIER_LT];
     return 0;
 }
