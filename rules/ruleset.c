@@ -315,7 +315,7 @@ static name_id last_field(const struct ruleset *rs)
                     last = MAX(last, l->needles[k].other);
         }
         for (size_t k = 0; k < e->n_edges; k++)
-            for (size_t g = 0; g < e->edges[k].to->n_group; g++)
+            for (size_t g = 0; g < e->edges[k].to->n_group + e->edges[k].to->n_values; g++)
                 last = MAX(last, e->edges[k].fields[g]);
     }
     return last;
