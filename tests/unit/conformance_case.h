@@ -29,24 +29,44 @@ static inline void append_indented(struct buf *out, struct str text, const char 
     }
 }
 
-/* The rules' text; *ret_before is how many lines stand in front of the author's. */
-static inline void case_rules(const struct yaml *c, struct buf *out, int *ret_before)
+/* What stands around the author's text when a case gives only a part of a rule. */
+static inline const char *case_part(const struct yaml *c, const char **ret_indent, const char **ret_head)
 {
-    static const char head[] = "title: rule\nlogsource: {product: test}\ndetection:\n";
-    struct str selection = yaml_str(c, "selection"), detection = yaml_str(c, "detection");
-    *ret_before = selection.len ? 4 : detection.len ? 3 : 0;
-    if (*ret_before == 0) {
-        assert_int_equal(buf_append_str(out, yaml_str(c, "rules")), 0);
-        return;
-    }
+    static const struct {
+        const char *key, *indent, *head;
+    } parts[] = {
+        {"selection", "    ", "title: rule\nlogsource: {product: test}\ndetection:\n  selection:\n"},
+        {"detection", "  ", "title: rule\nlogsource: {product: test}\ndetection:\n"},
+        {"correlation", "  ",
+         "{title: a, logsource: {product: test}, detection: {s: {e: a}, condition: s}, name: a}\n---\n"
+         "{title: b, logsource: {product: test}, detection: {s: {e: b}, condition: s}, name: b}\n---\n"
+         "{title: c, logsource: {product: test}, detection: {s: {e: c}, condition: s}, name: c}\n---\n"
+         "title: corr\ncorrelation:\n"},
+        {"rules", "", ""},
+    };
+    size_t i = 0;
+    while (i + 1 < ARRAY_LEN(parts) && !yaml_get(c, parts[i].key))
+        i++;
+    *ret_indent = parts[i].indent;
+    *ret_head = parts[i].head;
+    return parts[i].key;
+}
+
+/* The rules' text; *ret_before is how many lines stand in front of the author's, *ret_indent how many columns. */
+static inline void case_rules(const struct yaml *c, struct buf *out, int *ret_before, int *ret_indent)
+{
+    const char *indent, *head, *key = case_part(c, &indent, &head);
+    *ret_before = 0;
+    for (const char *p = head; *p; p++)
+        *ret_before += *p == '\n';
+    *ret_indent = (int)strlen(indent);
     assert_int_equal(buf_append_z(out, head), 0);
-    if (selection.len) {
-        assert_int_equal(buf_append_z(out, "  selection:\n"), 0);
-        append_indented(out, selection, "    ");
+    if (*indent)
+        append_indented(out, yaml_str(c, key), indent);
+    else
+        assert_int_equal(buf_append_str(out, yaml_str(c, key)), 0);
+    if (strcmp(key, "selection") == 0)
         assert_int_equal(buf_append_z(out, "  condition: selection\n"), 0);
-    } else {
-        append_indented(out, detection, "  ");
-    }
 }
 
 /* ---- events ---- */
@@ -106,14 +126,16 @@ static inline void event_value(struct event_reader *r, struct str name, const st
 }
 
 /* A map is a JSON record; a text is a line of a log. "@t" is the event's time in seconds, "@raw" the line of an event that
- * a decoder made: both leave no field. */
+ * a decoder made, "@ref" the index of the event that it is once more: they leave no field. */
 static inline void event_of_case(const struct names *names, bool keeps_all, const struct yaml *y, uint32_t index,
                                  struct arena *arena, struct event *ev)
 {
     struct event_reader r = {names, keeps_all, ev, arena};
     double t;
+    int64_t ref = index;
+    (void)yaml_int(yaml_get(y, "@ref"), 0, UINT32_MAX, &ref, NULL);
     assert_int_equal(event_init(ev, arena), 0);
-    ev->ref = (struct event_ref){1, index};
+    ev->ref = (struct event_ref){1, (uint32_t)ref};
     if (y->kind == YAML_SCALAR) {
         ev->raw = y->text;
         return;

@@ -8,6 +8,7 @@
 #include "common/file.h"
 
 #define CASES_DETECTION_MIN   600
+#define CASES_CORRELATION_MIN 270
 #define CASE_MATCHES_MAX      64
 #define CASE_EVENTS_ARENA_MAX (8 * MIB)
 
@@ -18,7 +19,7 @@ struct run { /* one case */
     struct ruleset *rules;
     struct diags diags;
     struct arena *arena;
-    int before; /* lines of the rules' text that the author did not write */
+    int before, indent; /* lines and columns of the rules' text that the author did not write */
     int failures;
 };
 
@@ -39,12 +40,6 @@ PRINTF_LIKE(2, 3) static void fail_case(struct run *r, const char *fmt, ...)
 
 /* ---- what loading says ---- */
 
-/* How far the runner moved the author's text to the right. */
-static int indent_of(const struct run *r)
-{
-    return r->before == 4 ? 4 : r->before == 3 ? 2 : 0;
-}
-
 static bool diag_is(const struct run *r, const struct diag_entry *e, bool is_warning, struct str part)
 {
     const struct yaml *line = yaml_get(r->node, "line"), *col = yaml_get(r->node, "column");
@@ -53,7 +48,7 @@ static bool diag_is(const struct run *r, const struct diag_entry *e, bool is_war
         return false;
     if (line && (yaml_int(line, 1, 10000, &want, NULL) < 0 || e->diag.line - r->before != want))
         return false;
-    return !col || (yaml_int(col, 1, 10000, &want, NULL) == 0 && e->diag.col - indent_of(r) == want);
+    return !col || (yaml_int(col, 1, 10000, &want, NULL) == 0 && e->diag.col - r->indent == want);
 }
 
 static void check_diags(struct run *r, int left_out)
@@ -73,7 +68,7 @@ static void check_diags(struct run *r, int left_out)
         fail_case(r, "%d documents were left out", left_out);
     for (size_t i = 0; !is_good && i < r->diags.n; i++)
         print_message("    %s, line %d, column %d: %s\n", r->diags.entries[i].is_warning ? "warning" : "error",
-                      r->diags.entries[i].diag.line - r->before, r->diags.entries[i].diag.col - indent_of(r),
+                      r->diags.entries[i].diag.line - r->before, r->diags.entries[i].diag.col - r->indent,
                       r->diags.entries[i].diag.msg);
 }
 
@@ -92,7 +87,7 @@ static void add_placeholders(struct run *r)
 static void load_rules(struct run *r)
 {
     struct buf text = BUF_INIT(CASE_TEXT_MAX);
-    case_rules(r->node, &text, &r->before);
+    case_rules(r->node, &text, &r->before, &r->indent);
     assert_int_equal(ruleset_without_mapping(r->rules), 0);
     add_placeholders(r);
     int left_out = ruleset_add(r->rules, buf_str(&text), "case", &r->diags);
@@ -167,22 +162,126 @@ static void check_expect(struct run *r)
     }
 }
 
+/* ---- correlations ---- */
+
+/* Lines "event rule group..." of what triggered, and of the detections that were reported. */
+struct story {
+    struct names *names;
+    struct buf triggers, detections;
+};
+
+static void add_line(struct buf *out, uint32_t event, const char *rule)
+{
+    assert_int_equal(buf_printf(out, "\n[%u, %s", (unsigned)event, rule), 0);
+}
+
+static void on_story(const struct match *m, void *ctx)
+{
+    struct story *s = ctx;
+    const char *name = m->rule->name ? m->rule->name : m->rule->title;
+    char scratch[32];
+    if (m->rule->kind == RULE_DETECTION) {
+        add_line(&s->detections, m->event->ref.line, name);
+        assert_int_equal(buf_append_z(&s->detections, "]"), 0);
+    } else if (m->trigger) {
+        add_line(&s->triggers, m->trigger->line, name);
+        for (size_t g = 0; g < m->n_group; g++) {
+            struct str value = field_text(&m->group[g], scratch);
+            assert_int_equal(buf_printf(&s->triggers, ", " STR_FMT, STR_ARG(value)), 0);
+        }
+        assert_int_equal(buf_append_z(&s->triggers, "]"), 0);
+    }
+}
+
+/* Every wanted line must be there once, and nothing else. */
+static void check_lines(struct run *r, const char *order, const struct yaml *want, struct buf *have)
+{
+    for (size_t i = 0; i < want->n; i++) {
+        struct buf line = BUF_INIT(4096);
+        const struct yaml *items = want->items[i];
+        for (size_t k = 0; k < items->n; k++)
+            assert_int_equal(buf_printf(&line, "%s" STR_FMT, k ? ", " : "\n[", STR_ARG(items->items[k]->text)), 0);
+        assert_int_equal(buf_append_z(&line, "]"), 0);
+        uint8_t *at = have->len ? memmem(have->data, have->len, line.data, line.len) : NULL;
+        if (at) {
+            memmove(at, at + line.len, (size_t)(have->data + have->len - at) - line.len);
+            have->len -= line.len;
+        } else {
+            fail_case(r, "%s: there is no " STR_FMT, order, (int)line.len - 1, (const char *)line.data + 1);
+        }
+        buf_clear(&line);
+    }
+    if (have->len)
+        fail_case(r, "%s: beyond what is wanted: " STR_FMT, order, (int)have->len - 1, (const char *)have->data + 1);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct event *const *x = a, *const *y = b;
+    return (x[0]->ts_ns > y[0]->ts_ns) - (x[0]->ts_ns < y[0]->ts_ns);
+}
+
+static void tell(struct run *r, const char *order, struct event **events, size_t n)
+{
+    struct story story = {r->names, BUF_INIT(1 * MIB), BUF_INIT(1 * MIB)};
+    const struct yaml *detections = yaml_get(r->node, "detections");
+    int64_t lateness_s = 1000000000;
+    (void)yaml_int(yaml_get(r->node, "lateness"), 0, lateness_s, &lateness_s, NULL);
+    const struct matcher_options options = {
+        .memory_max = 16 * MIB, .lateness_ns = lateness_s * NS_PER_S, .keep_ns = 1000000000 * NS_PER_S};
+    struct matcher *m = matcher_new_with(r->rules, &options);
+    assert_non_null(m);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(matcher_eval(m, events[i], on_story, &story), 0);
+    assert_int_equal(matcher_flush(m, on_story, &story), 0);
+    matcher_free(m);
+    check_lines(r, order, yaml_get(r->node, "triggers"), &story.triggers);
+    if (detections)
+        check_lines(r, order, detections, &story.detections);
+    buf_clear(&story.triggers);
+    buf_clear(&story.detections);
+}
+
+/* As written, by time, and backwards: the result is one of the set of events. */
+static void check_triggers(struct run *r)
+{
+    const struct yaml *nodes = yaml_get(r->node, "events");
+    if (!yaml_get(r->node, "triggers") || !nodes)
+        return;
+    struct event *all = arena_array(r->arena, nodes->n + 1, sizeof(*all));
+    struct event **order = arena_array(r->arena, nodes->n + 1, sizeof(*order));
+    assert_true(all && order);
+    for (size_t i = 0; i < nodes->n; i++) {
+        event_of_case(r->names, ruleset_has_keywords(r->rules), nodes->items[i], (uint32_t)i, r->arena, &all[i]);
+        order[i] = &all[i];
+    }
+    tell(r, "as written", order, nodes->n);
+    if (yaml_get(r->node, "lateness"))
+        return; /* here the order matters */
+    for (size_t i = 0; i < nodes->n; i++)
+        order[i] = &all[nodes->n - 1 - i];
+    tell(r, "backwards", order, nodes->n);
+    qsort(order, nodes->n, sizeof(*order), by_time);
+    tell(r, "by time", order, nodes->n);
+}
+
 /* ---- cases and files ---- */
 
 static void check_form(struct run *r)
 {
-    static const char *const known[] = {"name",         "spec",  "why",      "rules",   "detection", "selection",
-                                        "placeholders", "match", "no_match", "events",  "expect",    "error",
-                                        "warning",      "line",  "column",   "triggers"};
+    static const char *const gives[] = {"name",        "spec",         "why",      "rules",  "detection", "selection",
+                                        "correlation", "placeholders", "lateness", "events", "line",      "column"};
+    static const char *const wants[] = {"match", "no_match", "expect", "error", "warning", "triggers", "detections"};
     bool is_testing = false;
     for (size_t i = 0; i < r->node->n; i++) {
+        struct str key = r->node->keys[i]->text;
         bool is_known = false;
-        for (size_t k = 0; k < ARRAY_LEN(known); k++) {
-            is_known |= str_eq(r->node->keys[i]->text, str_of(known[k]));
-            is_testing |= k >= 7 && str_eq(r->node->keys[i]->text, str_of(known[k]));
-        }
+        for (size_t k = 0; k < ARRAY_LEN(gives); k++)
+            is_known |= str_eq(key, str_of(gives[k]));
+        for (size_t k = 0; k < ARRAY_LEN(wants); k++)
+            is_testing |= str_eq(key, str_of(wants[k])) && (is_known = true);
         if (!is_known)
-            fail_case(r, "a case has no '%s'", r->node->keys[i]->text.p);
+            fail_case(r, "a case has no '%s'", key.p);
     }
     if (yaml_str(r->node, "name").len == 0 || yaml_str(r->node, "spec").len == 0 || !is_testing)
         fail_case(r, "a case has a name, a spec and something that it expects");
@@ -196,13 +295,14 @@ static void run_case(const char *file, const struct yaml *node)
     assert_true(r.rules && r.arena);
     check_form(&r);
     load_rules(&r);
-    if (r.failures == 0 && !yaml_get(node, "triggers")) {
+    if (r.failures == 0) {
         check_yes_or_no(&r, "match", true);
         check_yes_or_no(&r, "no_match", false);
         check_expect(&r);
+        check_triggers(&r);
     }
     totals.cases++;
-    totals.correlation += yaml_get(node, "triggers") != NULL;
+    totals.correlation += strstr(file, "correlation") != NULL;
     totals.failed += r.failures > 0;
     ruleset_free(r.rules);
     names_free(r.names);
@@ -243,6 +343,7 @@ static void test_all_cases(void **state)
                   totals.correlation, totals.failed);
     assert_int_equal(totals.failed, 0);
     assert_true(totals.cases - totals.correlation >= CASES_DETECTION_MIN);
+    assert_true(totals.correlation >= CASES_CORRELATION_MIN);
 }
 
 int main(void)
