@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Choosing what an event must hold before a rule is looked at. Of conditions that must all hold, the rarest is enough; of
- * alternatives, all are needed; of a negation nothing can be said. How rare something is can only be guessed without having
+ * alternatives, all are needed; of a negation only that a field is there which must not be null. How rare something is can only be guessed without having
  * seen the events: long texts are rarer than short ones, and what many rules ask for (\powershell.exe) is common in events,
  * too. A bad guess costs time, never a match.
  */
@@ -59,59 +59,99 @@ static uint32_t trigger_of(const struct choosing *c, uint32_t word, double *ret_
     return TRIGGER_PRESENT | c->ix->field_of[p->field];
 }
 
-/* Share of events for which the node's best triggers hold: 1 or more when it has none. */
-static double node_share(const struct choosing *c, const uint32_t *node)
+/* What must be there for the predicate to be false: a field that is asked to be absent or null. */
+static uint32_t trigger_of_negated(const struct choosing *c, uint32_t word, double *ret_share)
 {
-    const uint32_t *end = node + NODE_SIZE(*node);
-    double share = 0, one;
-    switch (NODE_KIND(*node)) {
-    case NODE_AND:
-        share = 1;
-        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))
-            share = fmin(share, node_share(c, kid));
-        return share;
-    case NODE_OR:
-        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid)) {
-            one = node_share(c, kid);
-            share = one >= 1 ? INFINITY : share + one;
-        }
-        break;
-    case NODE_NOT:
-        return INFINITY;
-    case NODE_LEAF:
-        for (const uint32_t *word = node + 2; word < end; word++) {
-            trigger_of(c, *word, &one);
-            share = one >= 1 ? INFINITY : share + one;
-        }
-        break;
-    }
-    return isinf(share) ? share : fmin(share, 0.99); /* however many alternatives: better than looking always */
+    const struct predicate *p = &c->ix->predicates[word & ~NODE_IS_TRIED];
+    *ret_share = holds_without_value(p->needle) ? PRESENT_SHARE : 1;
+    return TRIGGER_PRESENT | c->ix->field_of[p->field];
 }
 
-static int collect(const struct choosing *c, const uint32_t *node, struct triggers *ret)
+static uint32_t trigger_of_word(const struct choosing *c, uint32_t word, bool is_negated, double *ret_share)
 {
-    const uint32_t *end = node + NODE_SIZE(*node), *best = NULL;
-    double share = INFINITY, one;
-    int err = 0;
-    switch (NODE_KIND(*node)) {
-    case NODE_AND:
-        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid)) {
-            one = node_share(c, kid);
-            best = one < share ? kid : best;
-            share = fmin(share, one);
+    return is_negated ? trigger_of_negated(c, word, ret_share) : trigger_of(c, word, ret_share);
+}
+
+/* Whether all of the parts must hold; of a negated node, all parts negated. */
+static bool needs_all(const uint32_t *node, bool is_negated)
+{
+    return (NODE_KIND(*node) == NODE_AND) != is_negated;
+}
+
+/* Takes one more part into the share of a node. */
+static double join(double share, double one, bool is_all)
+{
+    if (is_all)
+        return fmin(share, one);
+    return one >= 1 ? INFINITY : share + one;
+}
+
+/* Share of events for which the node's best triggers hold: 1 or more when it has none. */
+static double node_share(const struct choosing *c, const uint32_t *node, bool is_negated)
+{
+    const uint32_t *end = node + NODE_SIZE(*node);
+    if (NODE_KIND(*node) == NODE_NOT)
+        return node_share(c, node + 1, !is_negated);
+    bool is_all = needs_all(node, is_negated);
+    double share = is_all ? 1 : 0, one;
+    if (NODE_KIND(*node) == NODE_LEAF) {
+        for (const uint32_t *word = node + 2; word < end; word++) {
+            trigger_of_word(c, *word, is_negated, &one);
+            share = join(share, one, is_all);
         }
-        return best ? collect(c, best, ret) : 0;
-    case NODE_OR:
-        for (const uint32_t *kid = node + 1; kid < end && err == 0; kid += NODE_SIZE(*kid))
-            err = collect(c, kid, ret);
-        break;
-    case NODE_LEAF:
-        for (const uint32_t *word = node + 2; word < end && err == 0; word++)
-            err = triggers_add(ret, trigger_of(c, *word, &one));
-        break;
-    case NODE_NOT:
-        break;
+    } else {
+        for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))
+            share = join(share, node_share(c, kid, is_negated), is_all);
     }
+    return is_all || isinf(share) ? share
+                                  : fmin(share, 0.99); /* however many alternatives: better than looking always */
+}
+
+/* The rarest word of a leaf of which all must hold. */
+static uint32_t rarest_trigger(const struct choosing *c, const uint32_t *node, bool is_negated)
+{
+    uint32_t best = PREDICATE_NONE;
+    double share = INFINITY, one;
+    for (const uint32_t *word = node + 2; word < node + NODE_SIZE(*node); word++) {
+        uint32_t trigger = trigger_of_word(c, *word, is_negated, &one);
+        best = one < share ? trigger : best;
+        share = fmin(share, one);
+    }
+    return best;
+}
+
+static const uint32_t *rarest_kid(const struct choosing *c, const uint32_t *node, bool is_negated)
+{
+    const uint32_t *best = NULL;
+    double share = INFINITY;
+    for (const uint32_t *kid = node + 1; kid < node + NODE_SIZE(*node); kid += NODE_SIZE(*kid)) {
+        double one = node_share(c, kid, is_negated);
+        best = one < share ? kid : best;
+        share = fmin(share, one);
+    }
+    return best;
+}
+
+/* Only for nodes that have triggers. */
+static int collect(const struct choosing *c, const uint32_t *node, bool is_negated, struct triggers *ret)
+{
+    const uint32_t *end = node + NODE_SIZE(*node);
+    bool is_all = needs_all(node, is_negated);
+    double share;
+    int err = 0;
+    if (NODE_KIND(*node) == NODE_NOT)
+        return collect(c, node + 1, !is_negated, ret);
+    if (NODE_KIND(*node) == NODE_LEAF) {
+        if (is_all)
+            return triggers_add(ret, rarest_trigger(c, node, is_negated));
+        for (const uint32_t *word = node + 2; word < end && err == 0; word++)
+            err = triggers_add(ret, trigger_of_word(c, *word, is_negated, &share));
+        return err;
+    }
+    if (is_all)
+        return collect(c, rarest_kid(c, node, is_negated), is_negated, ret);
+    for (const uint32_t *kid = node + 1; kid < end && err == 0; kid += NODE_SIZE(*kid))
+        err = collect(c, kid, is_negated, ret);
     return err;
 }
 
@@ -120,6 +160,6 @@ int trigger_choose(const struct index *ix, const uint32_t *program, const uint32
 {
     struct choosing c = {ix, uses, values};
     ret->n = 0;
-    ret->is_always = node_share(&c, program) >= 1;
-    return ret->is_always ? 0 : collect(&c, program, ret);
+    ret->is_always = node_share(&c, program, false) >= 1;
+    return ret->is_always ? 0 : collect(&c, program, false, ret);
 }
