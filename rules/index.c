@@ -268,15 +268,20 @@ static int write_leaf(struct builder *b, const struct plan *plan, const struct l
 {
     name_id field = leaf->field == F_NONE ? F_NONE : plan->map[leaf->field];
     if (plan_grow(&b->leaves, &b->cap_leaves, b->n_leaves, sizeof(struct leaf *)) < 0 ||
-        word_add(b, (uint32_t)b->n_leaves) < 0)
+        word_add(b, (uint32_t)b->n_leaves) < 0 || word_add(b, SET_NONE) < 0)
         return -ENOMEM;
+    size_t set = b->n_words - 1;
+    bool is_found = true;
     b->leaves[b->n_leaves++] = leaf;
     for (size_t i = 0; i < leaf->n; i++) {
         uint32_t id;
         if (predicate_get(b, &leaf->needles[i], plan, field, &id) < 0 ||
             word_add(b, id | (b->ix->predicates[id].is_found ? 0 : NODE_IS_TRIED)) < 0)
             return -ENOMEM;
+        is_found &= b->ix->predicates[id].is_found;
     }
+    if (is_found && leaf->n >= SET_MIN)
+        b->words[set] = b->ix->n_sets++;
     return 0;
 }
 
@@ -425,7 +430,7 @@ static void mark_fields(struct builder *b, const struct plan *plan, const uint32
 {
     const uint32_t *end = node + NODE_SIZE(*node);
     if (NODE_KIND(*node) == NODE_LEAF) {
-        for (const uint32_t *word = node + 2; word < end; word++)
+        for (const uint32_t *word = node + LEAF_WORDS; word < end; word++)
             index_of(b->ix, &b->ix->predicates[*word & ~NODE_IS_TRIED])->sources[plan->source] = 1;
         return;
     }
@@ -530,6 +535,52 @@ static int build_triggers(struct builder *b)
     return err;
 }
 
+/* ---- sets ---- */
+
+/* Calls for each set in the program, with its members. */
+static void each_set(const uint32_t *node, void (*call)(struct index *ix, uint32_t id, uint32_t set), struct index *ix)
+{
+    const uint32_t *end = node + NODE_SIZE(*node);
+    if (NODE_KIND(*node) == NODE_LEAF) {
+        for (const uint32_t *word = node + LEAF_WORDS; word < end && node[LEAF_SET] != SET_NONE; word++)
+            call(ix, *word, node[LEAF_SET]);
+        return;
+    }
+    for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))
+        each_set(kid, call, ix);
+}
+
+static void count_member(struct index *ix, uint32_t id, uint32_t set)
+{
+    (void)set;
+    ix->predicates[id].sets.n++;
+}
+
+static void add_member(struct index *ix, uint32_t id, uint32_t set)
+{
+    struct span *span = &ix->predicates[id].sets;
+    ix->in_sets[span->first + span->n++] = set;
+}
+
+static int build_sets(struct builder *b)
+{
+    struct index *ix = b->ix;
+    uint32_t n = 0;
+    for (size_t i = 0; i < b->rs->n_plans; i++)
+        each_set(b->rs->plans[i].program, count_member, ix);
+    for (uint32_t id = 0; id < ix->n_predicates; id++) {
+        ix->predicates[id].sets.first = n;
+        n += ix->predicates[id].sets.n;
+        ix->predicates[id].sets.n = 0;
+    }
+    ix->in_sets = arena_array(b->rs->arena, (size_t)n + 1, sizeof(*ix->in_sets));
+    if (!ix->in_sets)
+        return -ENOMEM;
+    for (size_t i = 0; i < b->rs->n_plans; i++)
+        each_set(b->rs->plans[i].program, add_member, ix);
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 /* What grew on the heap moves into the arena. */
@@ -566,6 +617,7 @@ static int build(struct builder *b)
     int err = settle(b);
     err = err < 0 ? err : build_fields(b);
     err = err < 0 ? err : build_field_sources(b);
+    err = err < 0 ? err : build_sets(b);
     return err < 0 ? err : build_triggers(b);
 }
 

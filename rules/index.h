@@ -31,7 +31,8 @@ struct predicate {
     uint32_t same_number; /* likewise, by its number */
     struct span {
         uint32_t first, n;
-    } plans; /* that it triggers, in index.triggered */
+    } plans;          /* that it triggers, in index.triggered */
+    struct span sets; /* that it is in, in index.in_sets */
 };
 
 struct field_index { /* what is looked for in the values of one field */
@@ -47,15 +48,22 @@ struct field_index { /* what is looked for in the values of one field */
 
 /* A program is words: a head with kind and size (in words, itself included), then what the kind says. */
 enum node_kind {
-    NODE_AND,  /* nodes */
-    NODE_OR,   /* nodes */
-    NODE_NOT,  /* one node */
-    NODE_LEAF, /* place of the leaf among its plan's, then predicates, in the order of the leaf's needles */
+    NODE_AND, /* nodes */
+    NODE_OR,  /* nodes */
+    NODE_NOT, /* one node */
+    NODE_LEAF, /* place of the leaf among its plan's, its set or SET_NONE, then predicates in the order of the leaf's needles */
 };
 #define NODE_HEAD(kind, size) ((uint32_t)(kind) << 30 | (size))
 #define NODE_KIND(head)       ((enum node_kind)((head) >> 30))
 #define NODE_SIZE(head)       ((head)&UINT32_C(0x3fffffff))
 #define NODE_IS_TRIED         UINT32_C(0x80000000) /* of a predicate's word: not found by the index */
+#define LEAF_PLACE            1
+#define LEAF_SET              2
+#define LEAF_WORDS            3
+
+/* A long list of values that the index finds is a set: finding one marks it, so that the list need not be gone through. */
+#define SET_NONE UINT32_MAX
+#define SET_MIN  8 /* values */
 
 struct index {
     struct predicate *predicates;
@@ -67,6 +75,8 @@ struct index {
     bool has_keywords;
     uint32_t *triggered; /* plans, by place in ruleset.plans */
     struct span *always; /* by source: plans that need a look at each of its events */
+    uint32_t *in_sets;
+    uint32_t n_sets;
 };
 
 /* Makes rs->index of rs->plans and rs->sources. 0 or -ENOMEM. */

@@ -42,6 +42,7 @@ struct matcher {
     uint32_t value_epoch[EVENT_FIELDS_MAX + 1];
     struct value values[EVENT_FIELDS_MAX + 1];
     struct known *known;  /* by predicate */
+    uint32_t *sets;       /* by set: the epoch in which one of it was found */
     uint32_t *triggered;  /* by plan: the epoch in which it was */
     uint32_t *candidates; /* plans triggered by the event */
     size_t n_candidates;
@@ -77,10 +78,11 @@ struct matcher *matcher_new_with(const struct ruleset *rs, const struct matcher_
     m->arena = arena_new(SCRATCH_MAX);
     m->activations = activations_new(rs);
     m->known = calloc(m->ix->n_predicates + 1, sizeof(*m->known));
+    m->sets = calloc((size_t)m->ix->n_sets + 1, sizeof(*m->sets));
     m->triggered = calloc(rs->n_plans + 1, sizeof(*m->triggered));
     m->candidates = calloc(rs->n_plans + 1, sizeof(*m->candidates));
-    if (hits_init(&m->hits, rs, options) < 0 || !m->arena || !m->activations || !m->known || !m->triggered ||
-        !m->candidates || match_env_init(&m->env, m->arena) < 0)
+    if (hits_init(&m->hits, rs, options) < 0 || !m->arena || !m->activations || !m->known || !m->sets ||
+        !m->triggered || !m->candidates || match_env_init(&m->env, m->arena) < 0)
         return matcher_free(m);
     return m;
 }
@@ -94,6 +96,7 @@ struct matcher *matcher_free(struct matcher *m)
     activations_free(m->activations);
     arena_free(m->arena);
     free(m->known);
+    free(m->sets);
     free(m->triggered);
     free(m->candidates);
     free(m);
@@ -111,6 +114,7 @@ static void begin_event(struct matcher *m, const struct event *ev)
         memset(m->slots, 0, sizeof(m->slots));
         memset(m->value_epoch, 0, sizeof(m->value_epoch));
         memset(m->known, 0, m->ix->n_predicates * sizeof(*m->known));
+        memset(m->sets, 0, m->ix->n_sets * sizeof(*m->sets));
         memset(m->triggered, 0, m->rs->n_plans * sizeof(*m->triggered));
         m->epoch = 1;
     }
@@ -273,7 +277,9 @@ static bool run(struct matcher *m, const uint32_t *node)
     case NODE_NOT:
         return !run(m, node + 1);
     case NODE_LEAF:
-        for (const uint32_t *word = node + 2; word < end; word++)
+        if (node[LEAF_SET] != SET_NONE)
+            return m->sets[node[LEAF_SET]] == m->epoch;
+        for (const uint32_t *word = node + LEAF_WORDS; word < end; word++)
             if (predicate_holds(m, *word))
                 return true;
         return false;
@@ -285,11 +291,11 @@ static bool run(struct matcher *m, const uint32_t *node)
 
 static void explain_leaf(struct matcher *m, const struct plan *plan, const uint32_t *node)
 {
-    const struct leaf *leaf = plan->leaves[node[1]];
+    const struct leaf *leaf = plan->leaves[node[LEAF_PLACE]];
     for (size_t i = 0; i < leaf->n && m->n_matched < MATCHED_MAX; i++) {
-        if (!predicate_holds(m, node[2 + i]))
+        if (!predicate_holds(m, node[LEAF_WORDS + i]))
             continue;
-        uint16_t value = m->known[node[2 + i] & ~NODE_IS_TRIED].value;
+        uint16_t value = m->known[node[LEAF_WORDS + i] & ~NODE_IS_TRIED].value;
         m->matched[m->n_matched++] = (struct matched){
             .field = leaf->field == F_NONE ? F_NONE : plan->map[leaf->field],
             .field_name = leaf->field_name,
@@ -341,8 +347,11 @@ static void found(struct matcher *m, uint32_t id, int value)
 {
     if (is_known(m, id))
         return;
+    const struct predicate *p = &m->ix->predicates[id];
     m->known[id] = (struct known){m->epoch * 2 + 1, (uint16_t)value};
-    add_candidates(m, &m->ix->predicates[id].plans);
+    for (uint32_t i = 0; i < p->sets.n; i++)
+        m->sets[m->ix->in_sets[p->sets.first + i]] = m->epoch;
+    add_candidates(m, &p->plans);
 }
 
 static void find_texts(struct matcher *m, const struct field_index *fi, const struct value *v, int value)
@@ -441,14 +450,20 @@ static int compare_plans(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* In the order of loading, whatever triggered them first. */
-static void sort_candidates(struct matcher *m)
+/* Keeps the candidates whose rules match: in the order of loading, whatever triggered them first. */
+static void run_candidates(struct matcher *m)
 {
-    if (m->n_candidates > SORT_BY_HAND_MAX) {
-        qsort(m->candidates, m->n_candidates, sizeof(*m->candidates), compare_plans);
+    size_t n = 0;
+    m->rules_tried += m->n_candidates;
+    for (size_t i = 0; i < m->n_candidates; i++)
+        if (run(m, m->rs->plans[m->candidates[i]].program))
+            m->candidates[n++] = m->candidates[i];
+    m->n_candidates = n;
+    if (n > SORT_BY_HAND_MAX) {
+        qsort(m->candidates, n, sizeof(*m->candidates), compare_plans);
         return;
     }
-    for (size_t i = 1; i < m->n_candidates; i++) {
+    for (size_t i = 1; i < n; i++) {
         uint32_t plan = m->candidates[i];
         size_t at = i;
         for (; at && m->candidates[at - 1] > plan; at--)
@@ -468,13 +483,12 @@ int matcher_eval(struct matcher *m, const struct event *ev, match_fn on_match, v
         find_predicates(m);
         for (size_t i = 0; i < m->active->n_sources; i++)
             add_candidates(m, &m->ix->always[m->active->sources[i]]);
-        sort_candidates(m);
+        run_candidates(m);
     }
     const struct rule_entry *last = NULL; /* that matched: not again by way of another source */
-    m->rules_tried += m->n_candidates;
     for (size_t i = 0; i < m->n_candidates; i++) {
         const struct plan *plan = &m->rs->plans[m->candidates[i]];
-        if (plan->entry == last || !run(m, plan->program))
+        if (plan->entry == last)
             continue;
         last = plan->entry;
         int err = hits_add(&m->hits, plan);

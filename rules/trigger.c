@@ -95,7 +95,7 @@ static double node_share(const struct choosing *c, const uint32_t *node, bool is
     bool is_all = needs_all(node, is_negated);
     double share = is_all ? 1 : 0, one;
     if (NODE_KIND(*node) == NODE_LEAF) {
-        for (const uint32_t *word = node + 2; word < end; word++) {
+        for (const uint32_t *word = node + LEAF_WORDS; word < end; word++) {
             trigger_of_word(c, *word, is_negated, &one);
             share = join(share, one, is_all);
         }
@@ -112,7 +112,7 @@ static uint32_t rarest_trigger(const struct choosing *c, const uint32_t *node, b
 {
     uint32_t best = PREDICATE_NONE;
     double share = INFINITY, one;
-    for (const uint32_t *word = node + 2; word < node + NODE_SIZE(*node); word++) {
+    for (const uint32_t *word = node + LEAF_WORDS; word < node + NODE_SIZE(*node); word++) {
         uint32_t trigger = trigger_of_word(c, *word, is_negated, &one);
         best = one < share ? trigger : best;
         share = fmin(share, one);
@@ -144,7 +144,7 @@ static int collect(const struct choosing *c, const uint32_t *node, bool is_negat
     if (NODE_KIND(*node) == NODE_LEAF) {
         if (is_all)
             return triggers_add(ret, rarest_trigger(c, node, is_negated));
-        for (const uint32_t *word = node + 2; word < end && err == 0; word++)
+        for (const uint32_t *word = node + LEAF_WORDS; word < end && err == 0; word++)
             err = triggers_add(ret, trigger_of_word(c, *word, is_negated, &share));
         return err;
     }
