@@ -28,8 +28,10 @@
 struct request {
     const struct command *self;
     struct cli_list rules, mappings;
-    const char *placeholders, *threads;
+    const char *placeholders, *threads, *lateness;
     bool has_stats, is_quiet;
+    unsigned n_threads;
+    int64_t lateness_ns;
     const char *events; /* NULL: standard input */
     char *paths[PATHS_MAX];
     size_t n_paths;
@@ -72,18 +74,23 @@ static int sort_words(struct request *q, char **words, int n)
     return -EINVAL;
 }
 
-static int parse_threads(struct request *q, unsigned *ret)
+static int parse_numbers(struct request *q, unsigned *ret_threads, int64_t *ret_lateness_ns)
 {
     int64_t n = 1;
+    *ret_lateness_ns = MATCHER_LATENESS_NS;
+    if (q->lateness && parse_duration(str_of(q->lateness), ret_lateness_ns) < 0) {
+        cli_usage(q->self, "--lateness takes a duration, such as 5m");
+        return -EINVAL;
+    }
     if (q->threads && parse_i64(str_of(q->threads), 1, EVAL_THREADS_MAX, &n) < 0) {
         cli_usage(q->self, "--threads takes a number from 1 to %d", EVAL_THREADS_MAX);
         return -EINVAL;
     }
-    *ret = (unsigned)n;
+    *ret_threads = (unsigned)n;
     return 0;
 }
 
-static int parse(struct request *q, int argc, char **argv, unsigned *ret_threads)
+static int parse(struct request *q, int argc, char **argv)
 {
     const struct cli_option options[] = {
         {"rules", "PATH", "rules: a file or folder, may be repeated", .list = &q->rules},
@@ -91,13 +98,15 @@ static int parse(struct request *q, int argc, char **argv, unsigned *ret_threads
          .list = &q->mappings},
         {"placeholders", "FILE", "values for %names% in rules: a YAML map", .text = &q->placeholders},
         {"threads", "N", "evaluate on so many threads (default: 1)", .text = &q->threads},
+        {"lateness", "TIME", "correlations: how far behind the newest event others may come (default: 5m)",
+         .text = &q->lateness},
         {"stats", NULL, "say on stderr what was done, and how fast", .flag = &q->has_stats},
         {"quiet", NULL, "say nothing about bad lines and rejected rules", .flag = &q->is_quiet},
     };
     int n, r = cli_parse(q->self, options, ARRAY_LEN(options), WORDS_MAX, argc, argv, &n);
     if (r == 0)
         r = sort_words(q, argv, n);
-    return r == 0 ? parse_threads(q, ret_threads) : r;
+    return r == 0 ? parse_numbers(q, &q->n_threads, &q->lateness_ns) : r;
 }
 
 /* ---- loading ---- */
@@ -184,7 +193,7 @@ static int load(struct request *q)
 
 /* ---- running ---- */
 
-static void print_stats(const struct request *q, unsigned threads, const struct eval_totals *t)
+static void print_stats(const struct request *q, const struct eval_totals *t)
 {
     const struct matcher_stats *m = &t->matcher;
     struct rusage usage = {0};
@@ -196,18 +205,19 @@ static void print_stats(const struct request *q, unsigned threads, const struct 
             "detections: %" PRIu64 "\n"
             "run: %.3f s, %u threads, %.0f events/s, %.0f ns/event, %.1f MB/s\n"
             "memory: %ld KiB resident at most\n"
-            "regex: %" PRIu64 " gave up\n",
+            "matcher: %" PRIu64 " rules tried, %" PRIu64 " regexes gave up\n",
             ruleset_count(content_ruleset(q->content)), q->load_seconds, t->events, t->lines, t->bad, t->dropped_fields,
-            t->matches, t->seconds, threads, events / seconds, t->events ? seconds * 1e9 / events : 0.0,
-            (double)t->bytes / seconds / 1e6, usage.ru_maxrss, m->regex_gave_up);
+            t->matches, t->seconds, q->n_threads, events / seconds, t->events ? seconds * 1e9 / events : 0.0,
+            (double)t->bytes / seconds / 1e6, usage.ru_maxrss, m->rules_tried, m->regex_gave_up);
     if (m->correlation_hits)
         fprintf(stderr,
-                "correlation: %" PRIu64 " hits, %" PRIu64 " groups in %" PRIu64 " bytes, %" PRIu64 " evicted (%" PRIu64
-                " live), %" PRIu64 " hits dropped\n",
-                m->correlation_hits, m->groups, m->group_bytes, m->evicted, m->evicted_live, m->dropped_hits);
+                "correlation: %" PRIu64 " triggers, %" PRIu64 " groups in %" PRIu64 " bytes, %" PRIu64
+                " evicted (%" PRIu64 " live), %" PRIu64 " hits dropped, %" PRIu64 " late\n",
+                m->correlation_hits, m->groups, m->group_bytes, m->evicted, m->evicted_live, m->dropped_hits,
+                m->late_hits);
 }
 
-static int run(const struct request *q, unsigned threads)
+static int run(const struct request *q)
 {
     struct eval_totals totals;
     int in = q->events ? open(q->events, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
@@ -216,8 +226,11 @@ static int run(const struct request *q, unsigned threads)
     const struct eval_job job = {
         .rs = content_ruleset(q->content),
         .names = content_names(q->content),
-        .threads = threads,
-        .state_memory = STATE_MEMORY,
+        .threads = q->n_threads,
+        .matcher = {.memory_max = STATE_MEMORY,
+                    .lateness_ns = q->lateness_ns,
+                    .keep_ns = MAX(q->lateness_ns, MATCHER_KEEP_NS),
+                    .without_refs = true},
         .in = in,
         .out = STDOUT_FILENO,
         .is_quiet = q->is_quiet,
@@ -230,19 +243,18 @@ static int run(const struct request *q, unsigned threads)
     if (totals.bad && !q->is_quiet)
         cli_fail("%" PRIu64 " lines are no events and were left out", totals.bad);
     if (q->has_stats)
-        print_stats(q, threads, &totals);
+        print_stats(q, &totals);
     return CLI_OK;
 }
 
 int cli_rules_eval(const struct command *self, int argc, char **argv)
 {
-    unsigned threads;
     struct request *q = calloc(1, sizeof(*q));
     if (!q)
         return cli_fail("out of memory");
     q->self = self;
-    int r = parse(q, argc, argv, &threads);
-    int ret = r > 0 ? CLI_OK : r < 0 ? CLI_USAGE : load(q) < 0 ? CLI_FAILED : run(q, threads);
+    int r = parse(q, argc, argv);
+    int ret = r > 0 ? CLI_OK : r < 0 ? CLI_USAGE : load(q) < 0 ? CLI_FAILED : run(q);
     content_free(q->content);
     arena_free(q->arena);
     collector_config_clear(&q->config);

@@ -107,13 +107,13 @@ static uint8_t *put(uint8_t *to, struct str s)
     return to + s.len;
 }
 
-static uint8_t *put_index(uint8_t *to, uint64_t v)
+uint8_t *eval_put_index(uint8_t *to, uint64_t index)
 {
     char digits[20], *p = digits + sizeof(digits);
     do
-        *--p = (char)('0' + v % 10);
-    while (v /= 10);
-    return put(put(to, STR("{\"event\":")), (struct str){p, (size_t)(digits + sizeof(digits) - p)});
+        *--p = (char)('0' + index % 10);
+    while (index /= 10);
+    return put(put(to, STR(EVAL_LINE_START)), (struct str){p, (size_t)(digits + sizeof(digits) - p)});
 }
 
 static uint8_t *put_matched(uint8_t *to, const struct names *names, const struct matched *m)
@@ -154,7 +154,7 @@ int eval_print(const struct eval_printer *p, const struct match *m, uint64_t ind
     int err = buf_reserve(out, room(p, m, fixed), &tail);
     if (err < 0)
         return err;
-    uint8_t *to = put(put_index(tail, index), fixed);
+    uint8_t *to = put(eval_put_index(tail, index), fixed);
     for (size_t i = 0; i < m->n_matched; i++)
         to = put_matched(to, p->names, &m->matched[i]);
     to = put(to - (m->n_matched > 0), STR("],\"group\":{")); /* over the last comma */

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Events in, detections out, on several threads and in the order of the events. Each worker in turn takes a chunk of whole
- * lines from the input, evaluates it with a matcher of its own, and puts its output into the slot of that chunk; whoever
- * finds the next slot in order full writes it. A worker waits only when it is `n_slots` chunks ahead of the slowest.
+ * The threads of `rules eval`. Chunks of lines go through three steps, and each worker takes whichever step is next:
+ *
+ *     detect     a chunk of input, with a matcher of its own; any number of chunks at once, at most n_slots ahead
+ *     correlate  chunks in order: the hits of all that are ready, shard by shard and level by level, a shard on any worker
+ *     write      chunks in order; with correlations only into eval_order, which writes at the end
+ *
+ * Without correlations there is no second step. Output is the same for every number of threads.
  */
 #include "collector/cli.h"
 #include "collector/cli_rules_eval.h"
 
 #include "common/time.h"
+#include "rules/correlator.h"
 #include "rules/json_event.h"
 
 #include <errno.h>
@@ -15,10 +20,10 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define CHUNK_BYTES   (256 * KIB)
 #define OUTPUT_MAX    (1024 * MIB) /* of one chunk */
 #define SLOTS_MAX     (2 * EVAL_THREADS_MAX + 2)
 #define BAD_SHOWN_MAX 5
+#define TIME_UNKNOWN  INT64_MIN
 
 struct bad_line {
     uint64_t index;
@@ -26,35 +31,47 @@ struct bad_line {
     int err;
 };
 
-struct output { /* of one chunk */
+struct slot { /* what has become of a chunk */
+    bool is_full;
     struct buf text;
     struct bad_line bad[BAD_SHOWN_MAX];
     uint64_t n_bad;
-    bool is_full;
+    struct hit_batch *hits;
+    int64_t last_ts_ns; /* of its last event, or TIME_UNKNOWN */
 };
 
-struct input { /* a chunk of whole lines */
-    char *data;
-    size_t cap, len;
-    uint64_t seq, first_index;
-    bool is_too_long; /* a single line, and only the start of it */
+struct shard_output {
+    struct eval_triggers *triggers;
+    int err;
+};
+
+struct stage { /* of correlating: the chunks at work, from next_out on */
+    bool is_running, is_last;
+    size_t n_chunks;
+    unsigned level;
+    size_t next_shard, running;
+    struct hit_batch *batches[SLOTS_MAX];
+    int64_t last_ts_ns; /* of the event before */
 };
 
 struct eval {
     const struct eval_job *job;
     struct eval_printer *printer;
-    /* under `reading` */
-    pthread_mutex_t reading;
-    struct buf rest; /* the start of the next line */
-    uint64_t next_seq, next_index;
-    bool is_end, is_skipping; /* skipping: behind the start of a line that is too long */
-    /* under `writing` */
-    pthread_mutex_t writing;
-    pthread_cond_t written;
-    struct output slots[SLOTS_MAX];
-    size_t n_slots;
+    struct correlator *correlator; /* NULL: there are no correlations */
+    struct eval_order *order;      /* likewise */
+    size_t n_shards;
+    struct shard_output *shards;
+
+    pthread_mutex_t reading; /* input */
+    struct eval_input input;
+
+    pthread_mutex_t lock; /* all below; nothing long is done under it */
+    pthread_cond_t changed;
+    struct slot slots[SLOTS_MAX];
+    size_t n_slots, n_full, n_detecting;
     uint64_t next_out, bad_shown;
-    bool is_writing;
+    bool is_input_over, is_writing, is_correlated;
+    struct stage stage;
     int err; /* the first; ends everything */
     struct eval_totals totals;
 };
@@ -65,219 +82,29 @@ struct worker {
     bool has_thread;
     struct json_event_reader *reader;
     struct matcher *matcher;
-    struct input in;
-    struct output out;
+    struct eval_chunk chunk;
+    struct slot out;
     struct eval_totals totals;
     uint64_t index; /* of the event being evaluated */
-    int64_t last_ts_ns;
     int print_err;
 };
 
+/* Under e->lock. */
 static void fail(struct eval *e, int err, const char *what)
 {
-    pthread_mutex_lock(&e->writing);
     if (e->err == 0) {
         e->err = err;
         cli_fail("%s: %s", what, strerror(-err));
     }
-    pthread_cond_broadcast(&e->written);
-    pthread_mutex_unlock(&e->writing);
+    pthread_cond_broadcast(&e->changed);
 }
 
-static bool has_failed(struct eval *e)
-{
-    pthread_mutex_lock(&e->writing);
-    bool ret = e->err < 0;
-    pthread_mutex_unlock(&e->writing);
-    return ret;
-}
-
-/* ---- input ---- */
-
-static ssize_t read_some(int fd, char *p, size_t n)
-{
-    ssize_t r;
-    do
-        r = read(fd, p, n);
-    while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : r;
-}
-
-static int grow(struct input *in)
-{
-    size_t cap = MAX(2 * in->cap, CHUNK_BYTES);
-    char *data = realloc(in->data, cap);
-    if (!data)
-        return -ENOMEM;
-    in->data = data;
-    in->cap = cap;
-    return 0;
-}
-
-/* Keeps what stands behind the last newline of the chunk's bytes from `from` on for the next one. False: there is none. */
-static bool cut_lines(struct eval *e, struct input *in, size_t from, int *ret_err)
-{
-    const char *newline = memrchr(in->data + from, '\n', in->len - from);
-    if (!newline)
-        return false;
-    size_t whole = (size_t)(newline - in->data) + 1, more = in->len - whole;
-    in->len = whole;
-    *ret_err = buf_append(&e->rest, in->data + whole, more);
-    return true;
-}
-
-/* Reads until in->data holds a newline. */
-static int read_lines(struct eval *e, struct input *in)
-{
-    size_t from = 0;
-    int err = 0;
-    in->is_too_long = false;
-    in->len = e->rest.len;
-    while (in->cap < MAX(e->rest.len + 1, CHUNK_BYTES))
-        if (grow(in) < 0)
-            return -ENOMEM;
-    if (e->rest.len)
-        memcpy(in->data, e->rest.data, e->rest.len);
-    buf_reset(&e->rest);
-    while (!cut_lines(e, in, from, &err)) { /* behind a line that is too long, the rest may hold whole lines */
-        if (in->len > EVAL_LINE_MAX) {
-            in->is_too_long = e->is_skipping = true;
-            return 0;
-        }
-        if (in->len == in->cap && grow(in) < 0)
-            return -ENOMEM;
-        ssize_t n = read_some(e->job->in, in->data + in->len, in->cap - in->len);
-        if (n <= 0) {
-            e->is_end = true;
-            return (int)n;
-        }
-        from = in->len;
-        in->len += (size_t)n;
-    }
-    return err;
-}
-
-/* Over the rest of a line that is too long. */
-static int skip_line(struct eval *e, struct input *in)
-{
-    while (e->is_skipping) {
-        ssize_t n = read_some(e->job->in, in->data, in->cap);
-        if (n <= 0) {
-            e->is_end = true;
-            e->is_skipping = false;
-            return (int)n;
-        }
-        const char *newline = memchr(in->data, '\n', (size_t)n);
-        if (!newline)
-            continue;
-        e->is_skipping = false;
-        return buf_append(&e->rest, newline + 1, (size_t)(in->data + n - newline - 1));
-    }
-    return 0;
-}
-
-static uint64_t count_lines(const struct input *in)
-{
-    uint64_t n = 0;
-    const char *end = in->data + in->len;
-    if (in->is_too_long)
-        return 1;
-    for (const char *p = in->data; p < end; n++) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        p = newline ? newline + 1 : end;
-    }
-    return n;
-}
-
-/* 1: there is a chunk, 0: there is none. */
-static int take_chunk(struct worker *w)
-{
-    struct eval *e = w->e;
-    pthread_mutex_lock(&e->reading);
-    int err = e->is_skipping ? skip_line(e, &w->in) : 0;
-    w->in.len = 0;
-    if (err == 0 && !e->is_end)
-        err = read_lines(e, &w->in);
-    if (err < 0)
-        e->is_end = true;
-    bool has_chunk = err == 0 && w->in.len > 0;
-    if (has_chunk) {
-        w->in.seq = e->next_seq++;
-        w->in.first_index = e->next_index;
-        e->next_index += count_lines(&w->in);
-    }
-    pthread_mutex_unlock(&e->reading);
-    if (err < 0)
-        fail(e, err, "cannot read the events");
-    return has_chunk && !has_failed(e);
-}
-
-/* ---- output ---- */
-
-static int write_all(int fd, const struct buf *b)
-{
-    for (size_t done = 0; done < b->len;) {
-        ssize_t n = write(fd, b->data + done, b->len - done);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n < 0 ? 0 : (size_t)n;
-    }
-    return 0;
-}
-
-static void print_bad(struct eval *e, const struct output *o)
-{
-    for (size_t i = 0; i < MIN(o->n_bad, (uint64_t)BAD_SHOWN_MAX) && e->bad_shown < BAD_SHOWN_MAX;
-         i++, e->bad_shown++) {
-        const struct bad_line *b = &o->bad[i];
-        if (e->job->is_quiet)
-            continue;
-        if (b->err == -EMSGSIZE)
-            cli_fail("line %" PRIu64 ": longer than %zu MiB, left out", b->index + 1, EVAL_LINE_MAX / MIB);
-        else
-            cli_fail("line %" PRIu64 ", column %zu: %s, left out", b->index + 1, b->at + 1,
-                     b->err == -E2BIG ? "nested too deep" : "not a JSON object");
-    }
-}
-
-/* Puts the worker's output into its slot, and writes whatever is next in order. The worker gets an empty one back. */
-static void put_output(struct worker *w)
-{
-    struct eval *e = w->e;
-    pthread_mutex_lock(&e->writing);
-    while (w->in.seq >= e->next_out + e->n_slots && e->err == 0)
-        pthread_cond_wait(&e->written, &e->writing);
-    struct output *slot = &e->slots[w->in.seq % e->n_slots];
-    struct output empty = *slot;
-    *slot = w->out;
-    slot->is_full = true;
-    w->out = empty;
-    while (!e->is_writing && e->slots[e->next_out % e->n_slots].is_full && e->err == 0) {
-        struct output *o = &e->slots[e->next_out % e->n_slots];
-        e->is_writing = true;
-        pthread_mutex_unlock(&e->writing);
-        print_bad(e, o);
-        int err = write_all(e->job->out, &o->text);
-        pthread_mutex_lock(&e->writing);
-        if (err < 0 && e->err == 0) {
-            e->err = err;
-            cli_fail("cannot write the detections: %s", strerror(-err));
-        }
-        buf_reset(&o->text);
-        o->n_bad = 0;
-        o->is_full = e->is_writing = false;
-        e->next_out++;
-        pthread_cond_broadcast(&e->written);
-    }
-    pthread_mutex_unlock(&e->writing);
-}
-
-/* ---- evaluating ---- */
+/* ---- detect ---- */
 
 static void on_match(const struct match *m, void *ctx)
 {
     struct worker *w = ctx;
-    int err = eval_print(w->e->printer, m, m->event->ref.pos, &w->out.text);
+    int err = eval_print(w->e->printer, m, w->index, &w->out.text);
     if (err < 0)
         w->print_err = err;
     w->totals.matches++;
@@ -291,7 +118,7 @@ static void note_bad(struct worker *w, int err, size_t at)
     w->totals.bad++;
 }
 
-static int eval_line(struct worker *w, struct str line)
+static int detect_line(struct worker *w, struct str line)
 {
     struct event ev;
     int err = json_event_read(w->reader, line, &ev);
@@ -303,33 +130,241 @@ static int eval_line(struct worker *w, struct str line)
         return 0;
     }
     w->totals.events++;
-    if (ev.ts_is_guessed)
-        ev.ts_ns = w->last_ts_ns;
-    w->last_ts_ns = ev.ts_ns;
+    if (!ev.ts_is_guessed)
+        w->out.last_ts_ns = MAX(ev.ts_ns, TIME_UNKNOWN + 1);
+    ev.ts_ns = w->out.last_ts_ns;
     ev.ref = (struct event_ref){w->index, 0};
-    err = matcher_eval(w->matcher, &ev, on_match, w);
+    if (w->out.hits)
+        err = matcher_detect(w->matcher, &ev, w->out.hits, on_match, w);
+    else
+        err = matcher_eval(w->matcher, &ev, on_match, w);
     return err < 0 ? err : w->print_err;
 }
 
-static int eval_chunk(struct worker *w)
+static int detect_chunk(struct worker *w)
 {
-    const struct input *in = &w->in;
-    const char *p = in->data, *end = in->data + in->len;
-    w->index = in->first_index;
-    w->totals.bytes += in->len;
-    if (in->is_too_long) {
+    const struct eval_chunk *c = &w->chunk;
+    const char *p = c->data, *end = c->data + c->len;
+    w->index = c->first_index;
+    w->totals.bytes += c->len;
+    w->out.last_ts_ns = TIME_UNKNOWN;
+    if (c->is_too_long) {
         note_bad(w, -EMSGSIZE, 0);
         return 0;
     }
     for (; p < end; w->index++) {
         const char *newline = memchr(p, '\n', (size_t)(end - p));
         const char *line_end = newline ? newline : end;
-        int err = eval_line(w, (struct str){p, (size_t)(line_end - p)});
+        int err = detect_line(w, (struct str){p, (size_t)(line_end - p)});
         if (err < 0)
             return err;
         p = newline ? newline + 1 : end;
     }
     return 0;
+}
+
+/* Under e->lock, as all steps: false when there is nothing to do of this kind now. */
+static bool detect_step(struct worker *w)
+{
+    struct eval *e = w->e;
+    if (e->is_input_over || e->n_detecting + e->n_full >= e->n_slots)
+        return false;
+    e->n_detecting++;
+    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_lock(&e->reading);
+    int got = eval_input_next(&e->input, &w->chunk);
+    pthread_mutex_unlock(&e->reading);
+    int err = got > 0 ? detect_chunk(w) : 0;
+    pthread_mutex_lock(&e->lock);
+    e->n_detecting--;
+    if (got <= 0)
+        e->is_input_over = true;
+    if (got < 0)
+        fail(e, got, "cannot read the events");
+    else if (err < 0)
+        fail(e, err, "cannot go on");
+    if (got > 0) {
+        struct slot *slot = &e->slots[w->chunk.seq % e->n_slots], empty = *slot;
+        *slot = w->out;
+        slot->is_full = true;
+        w->out = empty;
+        e->n_full++;
+    }
+    pthread_cond_broadcast(&e->changed);
+    return true;
+}
+
+/* ---- write ---- */
+
+static int write_all(int fd, const struct buf *b)
+{
+    for (size_t done = 0; done < b->len;) {
+        ssize_t n = write(fd, b->data + done, b->len - done);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n < 0 ? 0 : (size_t)n;
+    }
+    return 0;
+}
+
+static void print_bad(struct eval *e, const struct slot *s)
+{
+    for (size_t i = 0; i < MIN(s->n_bad, (uint64_t)BAD_SHOWN_MAX) && e->bad_shown < BAD_SHOWN_MAX; i++) {
+        const struct bad_line *b = &s->bad[i];
+        e->bad_shown++;
+        if (e->job->is_quiet)
+            continue;
+        if (b->err == -EMSGSIZE)
+            cli_fail("line %" PRIu64 ": longer than %zu MiB, left out", b->index + 1, EVAL_LINE_MAX / MIB);
+        else
+            cli_fail("line %" PRIu64 ", column %zu: %s, left out", b->index + 1, b->at + 1,
+                     b->err == -E2BIG ? "nested too deep" : "not a JSON object");
+    }
+}
+
+/* The next slot in order; only one worker is here at a time. Without e->lock. */
+static int write_slot(struct eval *e, struct slot *s)
+{
+    print_bad(e, s);
+    int err = e->order ? eval_order_detections(e->order, buf_str(&s->text)) : write_all(e->job->out, &s->text);
+    buf_reset(&s->text);
+    s->n_bad = 0;
+    return err;
+}
+
+static void leave_slots(struct eval *e, size_t n)
+{
+    for (; n > 0; n--, e->next_out++, e->n_full--)
+        e->slots[e->next_out % e->n_slots].is_full = false;
+    pthread_cond_broadcast(&e->changed);
+}
+
+static bool write_step(struct eval *e)
+{
+    struct slot *s = &e->slots[e->next_out % e->n_slots];
+    if (e->is_writing || !s->is_full)
+        return false;
+    e->is_writing = true;
+    pthread_mutex_unlock(&e->lock);
+    int err = write_slot(e, s);
+    pthread_mutex_lock(&e->lock);
+    e->is_writing = false;
+    if (err < 0)
+        fail(e, err, "cannot write the detections");
+    leave_slots(e, 1);
+    return true;
+}
+
+/* ---- correlate ---- */
+
+static void on_correlation(const struct match *m, void *ctx)
+{
+    struct shard_output *out = ctx;
+    if (!m->trigger) /* an alert has changed; lines are about triggers */
+        return;
+    int err = eval_triggers_add(out->triggers, m);
+    if (err < 0)
+        out->err = err;
+}
+
+/* Starts on all chunks that are ready, or on what is due when no event will follow. */
+static bool begin_step(struct eval *e)
+{
+    struct stage *st = &e->stage;
+    st->n_chunks = 0;
+    while (st->n_chunks < e->n_full && e->slots[(e->next_out + st->n_chunks) % e->n_slots].is_full)
+        st->n_chunks++;
+    st->is_last = e->is_input_over && e->n_detecting == 0 && e->n_full == 0;
+    if ((st->n_chunks == 0 && !st->is_last) || e->is_correlated)
+        return false;
+    st->is_running = true;
+    st->next_shard = e->n_shards; /* nobody else yet */
+    pthread_mutex_unlock(&e->lock);
+    for (size_t i = 0; i < st->n_chunks; i++) {
+        const struct slot *s = &e->slots[(e->next_out + i) % e->n_slots];
+        hit_batch_fill_times(s->hits, st->last_ts_ns);
+        st->last_ts_ns = s->last_ts_ns == TIME_UNKNOWN ? st->last_ts_ns : s->last_ts_ns;
+        st->batches[i] = s->hits;
+    }
+    correlator_begin(e->correlator, st->batches, st->n_chunks, st->is_last ? INT64_MAX : INT64_MIN);
+    pthread_mutex_lock(&e->lock);
+    st->level = 1;
+    st->next_shard = 0;
+    pthread_cond_broadcast(&e->changed);
+    return true;
+}
+
+static int run_shard(struct eval *e, size_t shard, unsigned level)
+{
+    struct shard_output *out = &e->shards[shard];
+    if (level > correlator_levels(e->correlator)) {
+        eval_triggers_sort(out->triggers);
+        return 0;
+    }
+    int err = correlator_run(e->correlator, shard, level, on_correlation, out);
+    return err < 0 ? err : out->err;
+}
+
+/* All levels of all shards are through. Without e->lock. */
+static int finish_chunks(struct eval *e)
+{
+    struct stage *st = &e->stage;
+    int err = 0;
+    correlator_end(e->correlator);
+    for (size_t i = 0; i < st->n_chunks; i++) {
+        int one = write_slot(e, &e->slots[(e->next_out + i) % e->n_slots]);
+        err = one < 0 ? one : err;
+        hit_batch_reset(st->batches[i]);
+    }
+    return err;
+}
+
+static void end_level(struct eval *e)
+{
+    struct stage *st = &e->stage;
+    if (st->level < correlator_levels(e->correlator) + st->is_last) { /* at the end, triggers are sorted, too */
+        st->level++;
+        st->next_shard = 0;
+        pthread_cond_broadcast(&e->changed);
+        return;
+    }
+    pthread_mutex_unlock(&e->lock);
+    int err = finish_chunks(e);
+    pthread_mutex_lock(&e->lock);
+    if (err < 0)
+        fail(e, err, "cannot keep the detections");
+    st->is_running = false;
+    e->is_correlated = st->is_last;
+    leave_slots(e, st->n_chunks);
+}
+
+static bool correlate_step(struct eval *e)
+{
+    struct stage *st = &e->stage;
+    if (!st->is_running)
+        return begin_step(e);
+    if (st->next_shard == e->n_shards)
+        return false;
+    size_t shard = st->next_shard++;
+    unsigned level = st->level;
+    st->running++;
+    pthread_mutex_unlock(&e->lock);
+    int err = run_shard(e, shard, level);
+    pthread_mutex_lock(&e->lock);
+    st->running--;
+    if (err < 0)
+        fail(e, err, "cannot correlate");
+    if (st->running == 0 && st->next_shard == e->n_shards)
+        end_level(e);
+    return true;
+}
+
+/* ---- workers ---- */
+
+static bool is_over(const struct eval *e)
+{
+    return e->err < 0 || (e->is_input_over && e->n_detecting == 0 && e->n_full == 0 && !e->is_writing &&
+                          (!e->correlator || e->is_correlated));
 }
 
 static void add_totals(struct eval_totals *to, const struct worker *w)
@@ -343,30 +378,70 @@ static void add_totals(struct eval_totals *to, const struct worker *w)
     to->dropped_fields += json_event_dropped_fields(w->reader);
     to->matcher.events += m.events;
     to->matcher.matches += m.matches;
-    to->matcher.correlation_hits += m.correlation_hits;
-    to->matcher.groups += m.groups;
-    to->matcher.group_bytes += m.group_bytes;
-    to->matcher.evicted += m.evicted;
-    to->matcher.evicted_live += m.evicted_live;
-    to->matcher.dropped_hits += m.dropped_hits;
+    to->matcher.rules_tried += m.rules_tried;
     to->matcher.regex_gave_up += m.regex_gave_up;
 }
 
 static void *work(void *arg)
 {
     struct worker *w = arg;
-    while (take_chunk(w)) {
-        int err = eval_chunk(w);
-        if (err < 0) {
-            fail(w->e, err, "cannot go on");
-            break;
-        }
-        put_output(w);
-    }
-    pthread_mutex_lock(&w->e->writing);
-    add_totals(&w->e->totals, w);
-    pthread_mutex_unlock(&w->e->writing);
+    struct eval *e = w->e;
+    pthread_mutex_lock(&e->lock);
+    while (!is_over(e))
+        if (!(e->correlator ? correlate_step(e) : write_step(e)) && !detect_step(w) && !is_over(e))
+            pthread_cond_wait(&e->changed, &e->lock);
+    add_totals(&e->totals, w);
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->lock);
     return NULL;
+}
+
+static int worker_init(struct worker *w, struct eval *e)
+{
+    const struct eval_job *job = e->job;
+    const struct json_event_options o = {.keeps_unknown = ruleset_has_keywords(job->rs),
+                                         .wants_time = e->correlator != NULL};
+    *w = (struct worker){.e = e};
+    w->out.text = BUF_INIT(OUTPUT_MAX);
+    w->reader = json_event_reader_new(job->names, &o);
+    w->matcher = matcher_new_with(job->rs, &job->matcher);
+    if (e->correlator && !(w->out.hits = hit_batch_new(e->correlator)))
+        return -ENOMEM;
+    return w->reader && w->matcher ? 0 : -ENOMEM;
+}
+
+static void worker_clear(struct worker *w)
+{
+    if (w->has_thread)
+        pthread_join(w->thread, NULL);
+    matcher_free(w->matcher);
+    json_event_reader_free(w->reader);
+    hit_batch_free(w->out.hits);
+    buf_clear(&w->out.text);
+    free(w->chunk.data);
+}
+
+/* The first worker is this thread. */
+static int run_workers(struct eval *e, struct worker *workers, unsigned n)
+{
+    int err = 0;
+    unsigned made = 0;
+    for (; err == 0 && made < n; made++)
+        err = worker_init(&workers[made], e);
+    for (unsigned i = 1; err == 0 && i < n; i++) {
+        err = -pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+        workers[i].has_thread = err == 0;
+    }
+    if (err < 0) {
+        pthread_mutex_lock(&e->lock);
+        fail(e, err, "cannot start");
+        pthread_mutex_unlock(&e->lock);
+    } else {
+        work(&workers[0]);
+    }
+    for (unsigned i = 0; i < made; i++)
+        worker_clear(&workers[i]);
+    return e->err;
 }
 
 /* ---- life ---- */
@@ -379,77 +454,94 @@ static bool has_correlations(const struct ruleset *rs)
     return false;
 }
 
-static int worker_init(struct worker *w, struct eval *e)
+static int correlation_init(struct eval *e)
 {
-    const struct eval_job *job = e->job;
-    const struct json_event_options o = {.keeps_unknown = ruleset_has_keywords(job->rs),
-                                         .wants_time = has_correlations(job->rs)};
-    *w = (struct worker){.e = e};
-    w->out.text = BUF_INIT(OUTPUT_MAX);
-    w->reader = json_event_reader_new(job->names, &o);
-    w->matcher = matcher_new(job->rs, job->state_memory);
-    return w->reader && w->matcher ? 0 : -ENOMEM;
+    e->n_shards = e->job->threads == 1 ? 1 : MIN(2 * (size_t)e->job->threads, (size_t)CORRELATOR_SHARDS_MAX);
+    e->correlator = correlator_new(e->job->rs, &e->job->matcher, e->n_shards);
+    e->order = eval_order_new(e->job->out);
+    e->shards = calloc(e->n_shards, sizeof(*e->shards));
+    if (!e->correlator || !e->order || !e->shards)
+        return -ENOMEM;
+    for (size_t i = 0; i < e->n_shards; i++)
+        if (!(e->shards[i].triggers = eval_triggers_new(e->printer)))
+            return -ENOMEM;
+    for (size_t i = 0; i < e->n_slots; i++)
+        if (!(e->slots[i].hits = hit_batch_new(e->correlator)))
+            return -ENOMEM;
+    return 0;
 }
 
-static void worker_clear(struct worker *w)
+static int eval_init(struct eval *e, const struct eval_job *job)
 {
-    if (w->has_thread)
-        pthread_join(w->thread, NULL);
-    matcher_free(w->matcher);
-    json_event_reader_free(w->reader);
-    free(w->in.data);
-    buf_clear(&w->out.text);
+    e->job = job;
+    e->n_slots = 2 * (size_t)job->threads + 2;
+    eval_input_init(&e->input, job->in);
+    pthread_mutex_init(&e->reading, NULL);
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->changed, NULL);
+    for (size_t i = 0; i < e->n_slots; i++)
+        e->slots[i].text = BUF_INIT(OUTPUT_MAX);
+    e->printer = eval_printer_new(job->rs, job->names);
+    if (!e->printer)
+        return -ENOMEM;
+    return has_correlations(job->rs) ? correlation_init(e) : 0;
 }
 
-/* The first worker is this thread. */
-static int run(struct eval *e, struct worker *workers, unsigned n)
+static void eval_free(struct eval *e)
 {
-    int err = 0;
-    unsigned made = 0;
-    for (; err == 0 && made < n; made++)
-        err = worker_init(&workers[made], e);
-    for (unsigned i = 1; err == 0 && i < n; i++) {
-        err = -pthread_create(&workers[i].thread, NULL, work, &workers[i]);
-        workers[i].has_thread = err == 0;
+    for (size_t i = 0; i < e->n_slots; i++) {
+        buf_clear(&e->slots[i].text);
+        hit_batch_free(e->slots[i].hits);
     }
+    for (size_t i = 0; e->shards && i < e->n_shards; i++)
+        eval_triggers_free(e->shards[i].triggers);
+    free(e->shards);
+    eval_order_free(e->order);
+    correlator_free(e->correlator);
+    eval_printer_free(e->printer);
+    eval_input_clear(&e->input);
+    free(e);
+}
+
+static int write_ordered(struct eval *e)
+{
+    struct eval_triggers *triggers[CORRELATOR_SHARDS_MAX];
+    for (size_t i = 0; i < e->n_shards; i++)
+        triggers[i] = e->shards[i].triggers;
+    int err = eval_order_write(e->order, triggers, e->n_shards);
     if (err < 0)
-        fail(e, err, "cannot start");
-    else
-        work(&workers[0]);
-    for (unsigned i = 0; i < made; i++)
-        worker_clear(&workers[i]);
-    return e->err;
+        cli_fail("cannot write the detections: %s", strerror(-err));
+    return err;
+}
+
+static int run(struct eval *e, struct worker *workers)
+{
+    int64_t start_ns = time_monotonic_ns();
+    int err = run_workers(e, workers, e->job->threads);
+    if (err == 0 && e->order)
+        err = write_ordered(e);
+    e->totals.lines = e->input.next_index;
+    e->totals.seconds = (double)(time_monotonic_ns() - start_ns) / 1e9;
+    for (size_t i = 0; i < e->n_shards; i++)
+        e->totals.matches += eval_triggers_count(e->shards[i].triggers);
+    if (e->correlator)
+        correlator_stats(e->correlator, &e->totals.matcher);
+    return err;
 }
 
 int eval_run(const struct eval_job *job, struct eval_totals *ret)
 {
     struct eval *e = calloc(1, sizeof(*e));
-    unsigned threads = has_correlations(job->rs) ? 1 : job->threads;
-    struct worker *workers = calloc(threads, sizeof(*workers));
-    if (e && workers)
-        e->printer = eval_printer_new(job->rs, job->names);
-    int err = e && e->printer ? 0 : cli_fail("out of memory") ? -ENOMEM : 0;
-    if (err == 0) {
-        e->job = job;
-        e->rest = BUF_INIT(2 * EVAL_LINE_MAX + CHUNK_BYTES);
-        e->n_slots = 2 * (size_t)threads + 2;
-        for (size_t i = 0; i < e->n_slots; i++)
-            e->slots[i].text = BUF_INIT(OUTPUT_MAX);
-        pthread_mutex_init(&e->reading, NULL);
-        pthread_mutex_init(&e->writing, NULL);
-        pthread_cond_init(&e->written, NULL);
-        int64_t start_ns = time_monotonic_ns();
-        err = run(e, workers, threads);
+    struct worker *workers = calloc(job->threads, sizeof(*workers));
+    int err = e && workers ? eval_init(e, job) : -ENOMEM;
+    if (err < 0)
+        cli_fail("%s", strerror(-err));
+    else
+        err = run(e, workers);
+    if (e) {
         *ret = e->totals;
-        ret->lines = e->next_index;
-        ret->seconds = (double)(time_monotonic_ns() - start_ns) / 1e9;
-        for (size_t i = 0; i < e->n_slots; i++)
-            buf_clear(&e->slots[i].text);
-        buf_clear(&e->rest);
+        eval_free(e);
     }
-    if (e)
-        eval_printer_free(e->printer);
     free(workers);
-    free(e);
     return err;
 }

@@ -36,7 +36,10 @@ struct correlator *correlator_free(struct correlator *co); /* NULL is fine; alwa
 struct hit_batch *hit_batch_new(const struct correlator *co); /* belongs to co: use it with no other */
 struct hit_batch *hit_batch_free(struct hit_batch *hits);     /* NULL is fine; always returns NULL */
 void hit_batch_reset(struct hit_batch *hits);                 /* empty again, keeps its memory */
-size_t hit_batch_bytes(const struct hit_batch *hits);         /* what it holds: bound your chunks by it */
+/* Hits of events whose ts_ns was INT64_MIN, before any other, get this time: for detectors that do not see the event before.
+ * Before correlator_begin. */
+void hit_batch_fill_times(struct hit_batch *hits, int64_t ts_ns);
+size_t hit_batch_bytes(const struct hit_batch *hits); /* what it holds: bound your chunks by it */
 
 /* As matcher_eval, without correlation: reports detections that are not silent, and appends the hits that correlations wait for.
  * 0, or -ENOMEM (the event was evaluated as far as memory went). The matcher's own correlation state is not used. */

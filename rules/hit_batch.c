@@ -107,3 +107,17 @@ int hit_batch_add(struct hit_batch *to, const struct edge *edges, size_t n, cons
     }
     return ret;
 }
+
+void hit_batch_fill_times(struct hit_batch *b, int64_t ts_ns)
+{
+    for (size_t i = 0; i < b->n_lists; i++) {
+        size_t at = 0;
+        for (const struct hit *h; (h = hit_next(&b->lists[i], &at)) && h->ts_ns == INT64_MIN;) {
+            struct hit *own = (struct hit *)(uintptr_t)h; /* the list is b's */
+            own->ts_ns = ts_ns;
+            own->newest_ns = MAX(h->newest_ns, ts_ns);
+        }
+    }
+    if (b->has_events)
+        b->newest_ns = MAX(b->newest_ns, ts_ns);
+}

@@ -81,8 +81,9 @@ static int append_value(struct hits *h, const struct plan *plan, const struct ed
         else
             err = append_text(&h->keys, v->text);
     }
+    const struct hit_batch *batch = h->batch ? h->batch : h->own; /* all detectors of a correlator hash alike */
     if (c->type == CORRELATION_VALUE_COUNT && err == 0)
-        bits = sip_hash(h->correlator->secret, 1, h->keys.data + start, h->keys.len - start);
+        bits = sip_hash(batch->co->secret, 1, h->keys.data + start, h->keys.len - start);
     h->keys.len = start;
     return err < 0 || c->n_values == 0 ? err : buf_append_u64(&h->keys, bits);
 }

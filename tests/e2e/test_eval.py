@@ -139,6 +139,73 @@ def test_every_number_of_threads_prints_the_same(rules, tmp_path):
     assert run("--mapping", "none", "--threads", "2", "--rules", rules, "-", data=path.read_bytes()).stdout == one
 
 
+CORRELATIONS = """\
+title: Failed
+name: failed
+logsource: {category: authentication}
+detection:
+    s: {type: failure}
+    condition: s
+---
+title: Anything
+logsource: {category: authentication}
+detection:
+    s: {type: '*'}
+    condition: s
+---
+title: Many
+correlation: {type: event_count, rules: [failed], group-by: [user], timespan: 10s, condition: {gte: 3}}
+---
+title: Many hosts
+correlation: {type: value_count, rules: [failed], group-by: [user], timespan: 10s, condition: {field: host, gte: 2}}
+---
+title: Few
+correlation: {type: event_count, rules: [failed], group-by: [user], timespan: 10s, condition: {lt: 2}}
+---
+title: Bytes
+correlation: {type: value_sum, rules: [failed], group-by: [user], timespan: 10s, condition: {field: bytes, gt: 100}}
+"""
+
+
+def auth(t, user, host="a", bytes=1):
+    return {"category": "authentication", "type": "failure", "user": user, "host": host, "bytes": bytes, **({} if t is None else {"time": 1700000000 + t})}
+
+
+def triggers(path, *args, data):
+    out = run("--mapping", "none", "--rules", path, *args, data=data).stdout
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [m["event"] for m in found] == sorted(m["event"] for m in found)
+    return out, {(m["event"], m["rule"]["title"], m["group"]["user"]) for m in found if m["type"] == "correlation"}
+
+
+def test_correlations_name_their_trigger_and_group(tmp_path):
+    path = tmp_path / "rules.yml"
+    path.write_text(CORRELATIONS)
+    events = [auth(0, "u"), auth(1, "v", bytes=99), auth(30, "u", "a"), auth(31, "u", "b", 200), auth(None, "u"), auth(29, "u")]
+    out, found = triggers(path, data=ndjson(events))
+    assert found == {(0, "Few", "u"), (1, "Few", "v"), (3, "Many hosts", "u"), (3, "Many", "u"), (3, "Bytes", "u"), (4, "Many", "u"),
+                     (4, "Many hosts", "u"), (4, "Bytes", "u"), (5, "Few", "u")}
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [m["type"] for m in lines if m["event"] == 3] == ["detection"] + 3 * ["correlation"]
+    assert all(m["matched"] == [] for m in lines if m["type"] == "correlation")
+
+
+def test_correlations_are_the_same_for_every_number_of_threads(tmp_path):
+    rng = random.Random(9)
+    path = tmp_path / "rules.yml"
+    path.write_text(CORRELATIONS)
+    data, t = [], None
+    for i in range(12000):
+        t = t if rng.randrange(3) else (None if i < 5000 else i / 100 - rng.randrange(100))  # no times at all in the first chunks
+        data.append(auth(t if i % 7 else None, f"u{rng.randrange(50)}", f"h{rng.randrange(3)}", rng.randrange(90)))
+    data = ndjson(data)
+    assert len(data) > 4 * 256 * 1024
+    one, found = triggers(path, data=data)
+    assert {title for _, title, _ in found} == {"Many", "Many hosts", "Few", "Bytes"}
+    for threads in ("2", "3", "4"):
+        assert triggers(path, "--threads", threads, data=data)[0] == one
+
+
 def test_placeholders_come_from_a_file(rules, tmp_path):
     event = {"category": "placeholders", "src": "1.2.3.4"}
     assert found(rules, [event]) == []
