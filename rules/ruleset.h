@@ -13,7 +13,7 @@
 #include "common/names.h"
 #include "common/yaml.h"
 
-#define RULES_API_VERSION 1
+#define RULES_API_VERSION 2 /* README.md, "Embedding", says what may change without a new one */
 #define RULESET_RULES_MAX 100000
 
 struct ruleset;

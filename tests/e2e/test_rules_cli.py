@@ -323,3 +323,20 @@ def test_help(command):
     r = rules(command, "--help")
     assert r.returncode == 0 and f"Usage: vonggac rules {command}" in r.stdout and "--placeholders" in r.stdout
     assert rules(command, "--nosuch").returncode == 2
+
+
+# ---- the engine in somebody else's program ----
+
+def test_example_program(tmp_path):
+    path = rule(tmp_path / "a.yml", 1)
+    path.write_text(path.read_text() + """---
+title: Two of them
+correlation: {type: event_count, rules: [00000000-0000-4000-8000-000000000001], group-by: [user.name], timespan: 1m,
+  condition: {gte: 2}, generate: true}
+""")
+    events = [{"product": "linux", "user": {"name": "root"}, "@timestamp": f"2026-11-23T10:00:0{i}Z"} for i in range(2)]
+    r = subprocess.run([BUILD / "rules/rules-example", path], input="".join(json.dumps(e) + "\n" for e in events) + "rubbish\n",
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0 and "line 3" in r.stderr
+    assert r.stdout.count("detection: Rule 1\n  selection: 'root' in root") == 2
+    assert r.stdout.count("correlation: Two of them") == 1 and "3 events, 3 matches" in r.stdout
