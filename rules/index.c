@@ -483,7 +483,8 @@ static struct span *span_of(struct index *ix, uint64_t key)
 static int write_spans(struct builder *b, struct filing *filings, size_t n)
 {
     struct index *ix = b->ix;
-    qsort(filings, n, sizeof(*filings), compare_filings);
+    if (n)
+        qsort(filings, n, sizeof(*filings), compare_filings);
     ix->always = arena_array(b->rs->arena, b->rs->n_sources + 1, sizeof(*ix->always));
     ix->triggered = arena_array(b->rs->arena, n + 1, sizeof(*ix->triggered));
     if (!ix->always || !ix->triggered)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "rules/json_event.h"
 #include "rules/matcher.h"
 
 #include "tests/unit/test.h"
@@ -71,13 +72,6 @@ static inline void case_rules(const struct yaml *c, struct buf *out, int *ret_be
 
 /* ---- events ---- */
 
-struct event_reader {
-    const struct names *names;
-    bool keeps_all; /* fields that no rule names, too */
-    struct event *ev;
-    struct arena *arena;
-};
-
 static inline bool is_float(struct str s, double *ret)
 {
     char z[64], *end;
@@ -89,48 +83,71 @@ static inline bool is_float(struct str s, double *ret)
     return end == z + s.len;
 }
 
-/* A scalar as JSON would type it: what is in quotes is a string. */
-static inline void event_scalar(struct event_reader *r, name_id key, const struct yaml *y)
+/* A number as RFC 8259 section 6 writes it. */
+static inline bool is_json_number(struct str s)
 {
-    struct field f = {.key = key, .type = VALUE_STR, .s = y->text};
-    int64_t i;
     double d;
-    bool b;
-    if (yaml_is_null(y))
-        f.type = VALUE_NULL;
-    else if (!y->is_quoted && parse_i64(y->text, INT64_MIN, INT64_MAX, &i) == 0)
-        f.type = VALUE_INT, f.i = i;
-    else if (!y->is_quoted && is_float(y->text, &d))
-        f.type = VALUE_FLOAT, f.f = d;
-    else if (!y->is_quoted && (str_eq(y->text, STR("true")) || str_eq(y->text, STR("false"))))
-        f.type = VALUE_BOOL, b = y->text.p[0] == 't', f.b = b;
-    assert_int_equal(event_add_field(r->ev, &f), 0);
+    size_t i = s.len && s.p[0] == '-';
+    bool has_digit = i < s.len && s.p[i] >= '0' && s.p[i] <= '9';
+    bool is_padded = i + 1 < s.len && s.p[i] == '0' && strchr("0123456789xX", s.p[i + 1]);
+    return has_digit && !is_padded && s.p[s.len - 1] != '.' && is_float(s, &d);
 }
 
-/* Maps become dotted names, lists repeat the key. */
-static inline void event_value(struct event_reader *r, struct str name, const struct yaml *y)
+/* What stands in quotes is a string; else as YAML's core schema has it. Names that begin with '@' are the case's own. */
+static inline void append_json(struct buf *out, const struct yaml *y)
 {
-    name_id key = names_find(r->names, name);
-    if (y->kind == YAML_SCALAR && (key != F_NONE || r->keeps_all))
-        event_scalar(r, key, y);
-    for (size_t i = 0; y->kind == YAML_LIST && i < y->n; i++)
-        event_value(r, name, y->items[i]);
-    for (size_t i = 0; y->kind == YAML_MAP && i < y->n; i++) {
-        struct str sub = y->keys[i]->text;
-        char *full = arena_array(r->arena, name.len + sub.len + 2, 1);
-        assert_non_null(full);
-        int n = snprintf(full, name.len + sub.len + 2, STR_FMT "%s" STR_FMT, STR_ARG(name), name.len ? "." : "",
-                         STR_ARG(sub));
-        event_value(r, (struct str){full, (size_t)n}, y->items[i]);
+    bool is_first = true;
+    if (y->kind == YAML_SCALAR) {
+        bool is_word = str_eq(y->text, STR("true")) || str_eq(y->text, STR("false"));
+        bool is_bare = !y->is_quoted && (is_word || is_json_number(y->text));
+        assert_int_equal(yaml_is_null(y) ? buf_append_z(out, "null")
+                         : is_bare       ? buf_append_str(out, y->text)
+                                         : buf_append_json(out, y->text),
+                         0);
+        return;
     }
+    assert_int_equal(buf_append_z(out, y->kind == YAML_MAP ? "{" : "["), 0);
+    for (size_t i = 0; i < y->n; i++) {
+        if (y->kind == YAML_MAP && y->keys[i]->text.len && y->keys[i]->text.p[0] == '@')
+            continue;
+        assert_int_equal(buf_append_z(out, is_first ? "" : ","), 0);
+        is_first = false;
+        if (y->kind == YAML_MAP) {
+            assert_int_equal(buf_append_json(out, y->keys[i]->text), 0);
+            assert_int_equal(buf_append_z(out, ":"), 0);
+        }
+        append_json(out, y->items[i]);
+    }
+    assert_int_equal(buf_append_z(out, y->kind == YAML_MAP ? "}" : "]"), 0);
 }
 
-/* A map is a JSON record; a text is a line of a log. "@t" is the event's time in seconds, "@raw" the line of an event that
- * a decoder made, "@ref" the index of the event that it is once more: they leave no field. */
-static inline void event_of_case(const struct names *names, bool keeps_all, const struct yaml *y, uint32_t index,
-                                 struct arena *arena, struct event *ev)
+/* The record as a reader of NDJSON gives it, copied into the arena. */
+static inline void read_record(const struct ruleset *rules, const struct names *names, const struct yaml *y,
+                               struct event *ev)
 {
-    struct event_reader r = {names, keeps_all, ev, arena};
+    const struct json_event_options options = {.keeps_unknown = ruleset_has_keywords(rules)};
+    struct json_event_reader *reader = json_event_reader_new(names, &options);
+    struct buf text = BUF_INIT(CASE_TEXT_MAX);
+    struct event read;
+    assert_non_null(reader);
+    append_json(&text, y);
+    assert_int_equal(json_event_read(reader, buf_str(&text), &read), 0);
+    for (size_t i = 0; i < read.n; i++) {
+        struct field f = read.fields[i];
+        if (f.type == VALUE_STR)
+            assert_int_equal(arena_str(ev->arena, f.s, &f.s), 0);
+        assert_int_equal(event_add_field(ev, &f), 0);
+    }
+    ev->is_structured = read.is_structured;
+    json_event_reader_free(reader);
+    buf_clear(&text);
+}
+
+/* A map is a JSON record; a text is a line of a log. "@t" is the event's time in seconds, "@raw" the line of an event that a decoder
+ * made, "@ref" the index of the event that it is once more. */
+static inline void event_of_case(const struct ruleset *rules, const struct names *names, const struct yaml *y,
+                                 uint32_t index, struct arena *arena, struct event *ev)
+{
     double t;
     int64_t ref = index;
     (void)yaml_int(yaml_get(y, "@ref"), 0, UINT32_MAX, &ref, NULL);
@@ -140,19 +157,9 @@ static inline void event_of_case(const struct names *names, bool keeps_all, cons
         ev->raw = y->text;
         return;
     }
-    ev->is_structured = yaml_get(y, "@raw") == NULL;
+    read_record(rules, names, y, ev);
+    ev->is_structured &= yaml_get(y, "@raw") == NULL;
     ev->raw = yaml_str(y, "@raw");
     if (is_float(yaml_str(y, "@t"), &t))
         ev->ts_ns = (int64_t)(t * 1000 + (t < 0 ? -0.5 : 0.5)) * 1000000;
-    struct yaml fields = {.kind = YAML_MAP,
-                          .keys = arena_array(arena, y->n + 1, sizeof(struct yaml *)),
-                          .items = arena_array(arena, y->n + 1, sizeof(struct yaml *))};
-    assert_true(fields.keys && fields.items);
-    for (size_t i = 0; i < y->n; i++) {
-        if (y->keys[i]->text.len && y->keys[i]->text.p[0] == '@')
-            continue;
-        fields.keys[fields.n] = y->keys[i];
-        fields.items[fields.n++] = y->items[i];
-    }
-    event_value(&r, (struct str){"", 0}, &fields);
 }

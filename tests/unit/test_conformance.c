@@ -116,7 +116,7 @@ static struct found eval_one(struct run *r, const struct yaml *event, uint32_t i
 {
     struct found found = {0};
     struct event ev;
-    event_of_case(r->names, ruleset_has_keywords(r->rules), event, index, r->arena, &ev);
+    event_of_case(r->rules, r->names, event, index, r->arena, &ev);
     struct matcher *m = matcher_new(r->rules, 1 * MIB);
     assert_non_null(m);
     assert_int_equal(matcher_eval(m, &ev, on_match, &found), 0);
@@ -252,7 +252,7 @@ static void check_triggers(struct run *r)
     struct event **order = arena_array(r->arena, nodes->n + 1, sizeof(*order));
     assert_true(all && order);
     for (size_t i = 0; i < nodes->n; i++) {
-        event_of_case(r->names, ruleset_has_keywords(r->rules), nodes->items[i], (uint32_t)i, r->arena, &all[i]);
+        event_of_case(r->rules, r->names, nodes->items[i], (uint32_t)i, r->arena, &all[i]);
         order[i] = &all[i];
     }
     tell(r, "as written", order, nodes->n);
