@@ -96,8 +96,8 @@ static int slot_init(struct activations *a, struct activation *slot)
 {
     slot->sources = arena_array(a->arena, a->rs->n_sources + 1, sizeof(*slot->sources));
     slot->is_active = arena_array(a->arena, a->rs->n_sources + 1, 1);
-    slot->needs_field = arena_array(a->arena, a->rs->index->n_fields + 1, 1);
-    return slot->sources && slot->is_active && slot->needs_field ? 0 : -ENOMEM;
+    slot->needs = arena_array(a->arena, a->rs->index->n_fields + 1, 1);
+    return slot->sources && slot->is_active && slot->needs ? 0 : -ENOMEM;
 }
 
 struct activations *activations_new(const struct ruleset *rs)
@@ -157,9 +157,9 @@ static void work_out(struct activations *a, struct activation *slot, const struc
         slot->classes |= UINT64_C(1) << s % 64;
     }
     for (uint32_t f = 0; f < ix->n_fields; f++) {
-        slot->needs_field[f] = 0;
-        for (size_t i = 0; i < slot->n_sources && !slot->needs_field[f]; i++)
-            slot->needs_field[f] = ix->fields[f].sources[slot->sources[i]];
+        slot->needs[f] = 0;
+        for (size_t i = 0; i < slot->n_sources; i++)
+            slot->needs[f] |= ix->fields[f].sources[slot->sources[i]];
     }
     slot->is_known = true;
 }
@@ -195,7 +195,7 @@ const struct activation *activations_get(struct activations *a, const struct eve
         slot = &a->slots[hash % SLOTS];
         if (slot->is_known && memcmp(slot->key, key, a->n_fields * sizeof(*key)) == 0)
             return slot;
-        if (!slot->needs_field && slot_init(a, slot) < 0)
+        if (!slot->needs && slot_init(a, slot) < 0)
             slot = &a->slots[SLOTS];
         memcpy(slot->key, key, sizeof(key));
     }

@@ -15,9 +15,9 @@ struct activation {
     uint16_t key[WHEN_FIELDS_MAX]; /* by when-field: 0 absent, 1 some other value, else 2 + place among its values */
     uint32_t *sources;             /* active ones, ascending */
     size_t n_sources;
-    uint8_t *is_active;   /* by source */
-    uint8_t *needs_field; /* by place in index.fields */
-    uint64_t classes;     /* of the active sources */
+    uint8_t *is_active; /* by source */
+    uint8_t *needs;     /* by place in index.fields: NEEDS_ bits */
+    uint64_t classes;   /* of the active sources */
 };
 
 struct activations; /* of one matcher */

@@ -286,6 +286,11 @@ struct sorting { /* literals into tables */
     struct arena *arena;
 };
 
+unsigned grams_table_of(const struct literal *l)
+{
+    return frame(l).len >= GRAM_BYTES ? GRAMS_QUADS : GRAMS_PAIRS;
+}
+
 /* Returns how many choices were written. */
 static size_t make_choices(const struct sorting *s, unsigned table, const struct gram_table *t,
                            const struct counts *counts, struct choice *choices)
@@ -293,7 +298,7 @@ static size_t make_choices(const struct sorting *s, unsigned table, const struct
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct framed f = frame(&s->literals[i]);
-        if ((f.len >= GRAM_BYTES ? GRAMS_QUADS : GRAMS_PAIRS) != table)
+        if (grams_table_of(&s->literals[i]) != table)
             continue;
         size_t at = choose(&f, t->size, counts);
         int32_t in_literal = (int32_t)at - (s->literals[i].at_start ? 1 : 0);
@@ -316,8 +321,6 @@ static int table_build(const struct sorting *s, unsigned table, struct gram_tabl
     }
     size_t n = make_choices(s, table, t, &counts, choices);
     free(counts.items);
-    for (size_t i = 0; i < n; i++)
-        t->classes |= s->literals[choices[i].entry.literal].classes;
     qsort(choices, n, sizeof(*choices), compare_choices);
     int err = n ? table_fill(t, choices, n, s->arena) : 0;
     if (n == 0)

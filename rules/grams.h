@@ -49,7 +49,6 @@ struct gram_table {
     uint32_t slot_mask;
     struct gram_entry *entries;
     uint32_t n_entries;
-    uint64_t classes; /* of all its literals */
 };
 
 struct grams {
@@ -57,6 +56,8 @@ struct grams {
     const struct literal *literals;
     uint32_t n;
 };
+
+unsigned grams_table_of(const struct literal *l); /* the table that it is filed in */
 
 /* Borrows the literals. 0 or -ENOMEM. */
 int grams_build(const struct literal *literals, size_t n, struct arena *arena, struct grams *ret);

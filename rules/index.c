@@ -361,12 +361,10 @@ static int make_tables(struct builder *b, const struct tally *tallies, struct li
     struct index *ix = b->ix;
     for (uint32_t i = 0; i < ix->n_fields; i++) {
         struct field_index *fi = &ix->fields[i];
-        fi->has_texts = tallies[i].texts > 0;
         fi->has_numbers = tallies[i].numbers > 0;
-        fi->has_networks = tallies[i].networks > 0;
-        if ((fi->has_texts && text_table_init(&fi->texts, tallies[i].texts, b->rs->arena) < 0) ||
+        if ((tallies[i].texts && text_table_init(&fi->texts, tallies[i].texts, b->rs->arena) < 0) ||
             (fi->has_numbers && text_table_init(&fi->numbers, tallies[i].numbers, b->rs->arena) < 0) ||
-            (fi->has_networks && network_trie_init(&fi->networks, tallies[i].networks, b->rs->arena) < 0))
+            (tallies[i].networks && network_trie_init(&fi->networks, tallies[i].networks, b->rs->arena) < 0))
             return -ENOMEM;
     }
     for (uint32_t id = 0; id < ix->n_predicates; id++) {
@@ -386,6 +384,18 @@ static int make_tables(struct builder *b, const struct tally *tallies, struct li
 static bool is_literal(const struct predicate *p)
 {
     return p->is_found && p->needle->op != NEEDLE_EQUAL && p->needle->op != NEEDLE_CIDR;
+}
+
+static struct literal literal_of(const struct builder *b, uint32_t id)
+{
+    const struct needle *p = b->ix->predicates[id].needle;
+    return (struct literal){
+        .text = p->text,
+        .at_start = p->op == NEEDLE_PREFIX,
+        .at_end = p->op == NEEDLE_SUFFIX,
+        .predicate = id,
+        .classes = b->classes[id],
+    };
 }
 
 static int build_fields(struct builder *b)
@@ -411,13 +421,7 @@ static int build_fields(struct builder *b)
         const struct predicate *p = &ix->predicates[id];
         if (!is_literal(p))
             continue;
-        literals[tallies[ix->field_of[p->field]].at++] = (struct literal){
-            .text = p->needle->text,
-            .at_start = p->needle->op == NEEDLE_PREFIX,
-            .at_end = p->needle->op == NEEDLE_SUFFIX,
-            .predicate = id,
-            .classes = b->classes[id],
-        };
+        literals[tallies[ix->field_of[p->field]].at++] = literal_of(b, id);
     }
     int err = make_tables(b, tallies, literals);
     free(tallies);
@@ -426,12 +430,31 @@ static int build_fields(struct builder *b)
 
 /* ---- which sources need which fields ---- */
 
+/* What the predicate needs of its field. */
+static uint8_t needs_of(const struct builder *b, uint32_t id)
+{
+    const struct predicate *p = &b->ix->predicates[id];
+    if (!p->is_found)
+        return NEEDS_VALUE | (p->gate == PREDICATE_NONE ? 0 : needs_of(b, p->gate));
+    if (p->needle->op == NEEDLE_EQUAL)
+        return NEEDS_VALUE | NEEDS_TEXTS;
+    if (p->needle->op == NEEDLE_CIDR)
+        return NEEDS_VALUE | NEEDS_NETWORKS;
+    struct literal l = literal_of(b, id);
+    return (uint8_t)(NEEDS_VALUE | NEEDS_GRAMS << grams_table_of(&l));
+}
+
+static void mark_field(struct builder *b, const struct plan *plan, uint32_t id)
+{
+    index_of(b->ix, &b->ix->predicates[id])->sources[plan->source] |= needs_of(b, id);
+}
+
 static void mark_fields(struct builder *b, const struct plan *plan, const uint32_t *node)
 {
     const uint32_t *end = node + NODE_SIZE(*node);
     if (NODE_KIND(*node) == NODE_LEAF) {
         for (const uint32_t *word = node + LEAF_WORDS; word < end; word++)
-            index_of(b->ix, &b->ix->predicates[*word & ~NODE_IS_TRIED])->sources[plan->source] = 1;
+            mark_field(b, plan, *word & ~NODE_IS_TRIED);
         return;
     }
     for (const uint32_t *kid = node + 1; kid < end; kid += NODE_SIZE(*kid))

@@ -35,15 +35,17 @@ struct predicate {
     struct span sets; /* that it is in, in index.in_sets */
 };
 
+enum { NEEDS_VALUE = 1, NEEDS_TEXTS = 2, NEEDS_NETWORKS = 4, NEEDS_GRAMS = 8 /* << table */ };
+
 struct field_index { /* what is looked for in the values of one field */
     name_id field;
-    bool has_texts, has_numbers, has_networks;
+    bool has_numbers;
     struct text_table texts;   /* equal; folded */
     struct text_table numbers; /* equal, by the bytes of a double: only those whose text is not the usual one */
     struct network_trie networks;
     struct grams grams;
     struct span present; /* plans triggered by any value, in index.triggered */
-    uint8_t *sources;    /* by source: whether a rule of it needs this field */
+    uint8_t *sources;    /* by source: what of this a rule of it needs, NEEDS_ bits */
 };
 
 /* A program is words: a head with kind and size (in words, itself included), then what the kind says. */

@@ -393,11 +393,11 @@ static void compare_literals(struct matcher *m, const struct grams *g, const str
 static void find_literals(struct matcher *m, const struct grams *g, const struct gram_table *t, struct str text,
                           int value)
 {
+    if (text.len == 0)
+        return;
     const char *framed = text.p - 1;
     size_t end = text.len + 1; /* positions where the shortest gram can begin */
     uint32_t hits[GRAM_HITS_MAX];
-    if (t->size == 0 || !(t->classes & m->active->classes))
-        return;
     for (size_t at = 0; at < end;) {
         size_t n = grams_scan(t, framed, end, &at, hits);
         for (size_t i = 0; i < n; i++)
@@ -405,20 +405,21 @@ static void find_literals(struct matcher *m, const struct grams *g, const struct
     }
 }
 
-static void find_in_value(struct matcher *m, const struct field_index *fi, int value)
+/* needs: which of the tables the active sources need. */
+static void find_in_value(struct matcher *m, const struct field_index *fi, uint8_t needs, int value)
 {
     struct value *v = value_at(m, value);
     add_candidates(m, &fi->present);
     if (v->type == VALUE_NULL)
         return;
-    if (fi->has_texts || fi->grams.n)
+    if (needs & ~(NEEDS_VALUE | NEEDS_NETWORKS))
         value_fold(v, &m->env);
-    if (fi->has_texts)
+    if (needs & NEEDS_TEXTS)
         find_texts(m, fi, v, value);
-    if (fi->has_networks)
+    if (needs & NEEDS_NETWORKS)
         find_networks(m, fi, v, value);
-    if (fi->grams.n && v->folded.len)
-        for (unsigned t = 0; t < GRAM_TABLES; t++)
+    for (unsigned t = 0; t < GRAM_TABLES; t++)
+        if (needs & NEEDS_GRAMS << t)
             find_literals(m, &fi->grams, &fi->grams.tables[t], v->folded, value);
 }
 
@@ -427,21 +428,21 @@ static void find_predicates(struct matcher *m)
     const struct index *ix = m->ix;
     const struct event *ev = m->ev;
     size_t n = MIN((size_t)ev->n, (size_t)EVENT_FIELDS_MAX);
-    bool has_keywords = ix->has_keywords && m->active->needs_field[0];
+    const uint8_t *needs = m->active->needs;
     for (size_t i = 0; i < n; i++) {
         uint16_t place = ix->field_of[ev->fields[i].key % NAMES_MAX];
-        if (place && m->active->needs_field[place])
-            find_in_value(m, &ix->fields[place], (int)i);
-        if (has_keywords && ev->is_structured)
-            find_in_value(m, &ix->fields[0], (int)i);
+        if (place && needs[place])
+            find_in_value(m, &ix->fields[place], needs[place], (int)i);
+        if (needs[0] && ev->is_structured)
+            find_in_value(m, &ix->fields[0], needs[0], (int)i);
     }
     if (ev->raw.len == 0)
         return;
     uint16_t original = ix->field_of[F_EVENT_ORIGINAL];
-    if (original && m->active->needs_field[original])
-        find_in_value(m, &ix->fields[original], VALUE_RAW);
-    if (has_keywords && !ev->is_structured)
-        find_in_value(m, &ix->fields[0], VALUE_RAW);
+    if (original && needs[original])
+        find_in_value(m, &ix->fields[original], needs[original], VALUE_RAW);
+    if (needs[0] && !ev->is_structured)
+        find_in_value(m, &ix->fields[0], needs[0], VALUE_RAW);
 }
 
 static int compare_plans(const void *a, const void *b)
