@@ -55,7 +55,7 @@ static const uint32_t *find_node(const struct plan *plan, const uint32_t *node, 
 {
     const uint32_t *end = node + NODE_SIZE(*node), *found = NULL;
     if (NODE_KIND(*node) == NODE_LEAF)
-        return plan->leaves[node[1]] == leaf ? node : NULL;
+        return plan->leaves[node[LEAF_PLACE]] == leaf ? node : NULL;
     for (const uint32_t *kid = node + 1; kid < end && !found; kid += NODE_SIZE(*kid))
         found = find_node(plan, kid, leaf);
     return found;
@@ -94,7 +94,7 @@ static json_t *leaf_patterns(struct planned *p, const struct leaf *leaf)
         if (needle->is_cased)
             json_object_set_new(one, "cased", json_true());
         if (node && one)
-            add_decision(p, node[2 + i] & ~NODE_IS_TRIED, one);
+            add_decision(p, node[LEAF_WORDS + i] & ~NODE_IS_TRIED, one);
         if (i < PATTERNS_SHOWN)
             json_array_append_new(patterns, one);
         else
