@@ -107,7 +107,7 @@ static bool is_evidence(const struct groups *gs, const struct group *g, const st
 static size_t prune(struct groups *gs, struct group *g, int64_t ts_ns)
 {
     const struct share *s = share_of(gs, g);
-    int64_t over_ns = time_minus(ts_ns, gs->lateness_ns);
+    int64_t over_ns = MIN(time_minus(ts_ns, gs->lateness_ns), gs->floor_ns);
     size_t n = cells_after(gs, g, time_minus(over_ns, s->c->timespan_ns)), kept = 0, evidence = 0;
     if (s->c->is_deferred)
         n = MIN(n, g->more ? g->more->n_decided : 0);

@@ -110,6 +110,7 @@ int correlator_run(struct correlator *co, size_t shard, unsigned level, match_fn
     int ret = 0;
     if (co->is_idle)
         return 0;
+    s->groups.floor_ns = co->decided_ns;
     s->fn = on_match;
     s->ctx = ctx;
     for (size_t i = 0; i < co->n_batches; i++) {

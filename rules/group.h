@@ -79,7 +79,8 @@ struct groups {
     size_t n_shares, next_share;
     struct heap heaps[CORRELATION_DEPTH_MAX + 1]; /* by the correlation's height */
     int64_t lateness_ns;
-    uint32_t now_s; /* the newest event's time */
+    int64_t floor_ns; /* hits that are not late do not come before it: the watermark as it was before the chunk */
+    uint32_t now_s;   /* the newest event's time */
     uint64_t evicted, evicted_live, dropped;
 };
 
