@@ -54,7 +54,7 @@ static bool same_needle(const struct needle *a, const struct needle *b)
 {
     if (a == b)
         return true;
-    if (a->op != b->op || a->is_cased != b->is_cased || a->is_number != b->is_number)
+    if (a->op != b->op || a->is_cased != b->is_cased)
         return false;
     switch (a->op) {
     case NEEDLE_EQUAL:
@@ -143,7 +143,6 @@ static int predicate_new(struct builder *b, const struct needle *needle, name_id
         .is_found = can_find(needle),
         .gate = PREDICATE_NONE,
         .same_text = PREDICATE_NONE,
-        .same_number = PREDICATE_NONE,
     };
     ix->has_keywords |= field == F_NONE;
     *ret = ix->n_predicates++;
@@ -167,14 +166,6 @@ static int predicate_find(struct builder *b, const struct needle *needle, name_i
     if (err == 0)
         b->slots[i & (b->n_slots - 1)] = *ret + 1;
     return err;
-}
-
-/* Numbers that are written otherwise than we write them: 0x1f, 007, 1.50. The others are equal as texts already. */
-static bool needs_number(const struct needle *p)
-{
-    char scratch[32];
-    struct field f = {.type = VALUE_FLOAT, .f = p->number};
-    return p->op == NEEDLE_EQUAL && p->is_number && !str_eq(field_text(&f, scratch), p->text);
 }
 
 /* ---- gates ---- */
@@ -222,7 +213,7 @@ static int add_gate(struct builder *b, uint32_t id)
     enum needle_op op;
     const struct needle *of = b->ix->predicates[id].needle;
     struct str text = gate_text(of, &op, literal);
-    if (text.len == 0 || needs_number(of))
+    if (text.len == 0)
         return 0;
     struct needle *gate = arena_alloc(b->rs->arena, sizeof(*gate));
     char *folded = arena_alloc(b->rs->arena, FOLD_MAX(text.len));
@@ -325,13 +316,8 @@ static struct field_index *index_of(const struct index *ix, const struct predica
 }
 
 struct tally { /* of one field */
-    uint32_t texts, numbers, networks, literals, at;
+    uint32_t texts, networks, literals, at;
 };
-
-static struct str number_key(const double *number)
-{
-    return (struct str){(const char *)number, sizeof(*number)};
-}
 
 static void put_text(struct index *ix, struct field_index *fi, uint32_t id)
 {
@@ -344,16 +330,6 @@ static void put_text(struct index *ix, struct field_index *fi, uint32_t id)
         p->same_text = first->same_text;
         first->same_text = id;
     }
-    if (!needs_number(p->needle))
-        return;
-    p->same_number = text_table_find(&fi->numbers, number_key(&p->needle->number));
-    if (p->same_number == TEXT_UNKNOWN) {
-        text_table_put(&fi->numbers, number_key(&p->needle->number), id);
-    } else {
-        struct predicate *first = &ix->predicates[p->same_number];
-        p->same_number = first->same_number;
-        first->same_number = id;
-    }
 }
 
 static int make_tables(struct builder *b, const struct tally *tallies, struct literal *literals)
@@ -361,9 +337,7 @@ static int make_tables(struct builder *b, const struct tally *tallies, struct li
     struct index *ix = b->ix;
     for (uint32_t i = 0; i < ix->n_fields; i++) {
         struct field_index *fi = &ix->fields[i];
-        fi->has_numbers = tallies[i].numbers > 0;
         if ((tallies[i].texts && text_table_init(&fi->texts, tallies[i].texts, b->rs->arena) < 0) ||
-            (fi->has_numbers && text_table_init(&fi->numbers, tallies[i].numbers, b->rs->arena) < 0) ||
             (tallies[i].networks && network_trie_init(&fi->networks, tallies[i].networks, b->rs->arena) < 0))
             return -ENOMEM;
     }
@@ -411,7 +385,6 @@ static int build_fields(struct builder *b)
         const struct predicate *p = &ix->predicates[id];
         struct tally *t = &tallies[ix->field_of[p->field]];
         t->texts += p->is_found && p->needle->op == NEEDLE_EQUAL;
-        t->numbers += p->is_found && needs_number(p->needle);
         t->networks += p->is_found && p->needle->op == NEEDLE_CIDR;
         t->literals += is_literal(p);
     }

@@ -23,12 +23,11 @@
 
 struct predicate {
     const struct needle *needle;
-    name_id field;        /* of the event; F_NONE: of the whole event */
-    name_id other;        /* of the event, for a comparison of two fields */
-    bool is_found;        /* the index finds it: what was not found is false. Otherwise it is tried when asked for */
-    uint32_t gate;        /* of one that is tried: false where this one is; or PREDICATE_NONE */
-    uint32_t same_text;   /* another one that is found with it, or PREDICATE_NONE */
-    uint32_t same_number; /* likewise, by its number */
+    name_id field;      /* of the event; F_NONE: of the whole event */
+    name_id other;      /* of the event, for a comparison of two fields */
+    bool is_found;      /* the index finds it: what was not found is false. Otherwise it is tried when asked for */
+    uint32_t gate;      /* of one that is tried: false where this one is; or PREDICATE_NONE */
+    uint32_t same_text; /* another one that is found with it, or PREDICATE_NONE */
     struct span {
         uint32_t first, n;
     } plans;          /* that it triggers, in index.triggered */
@@ -39,9 +38,7 @@ enum { NEEDS_VALUE = 1, NEEDS_TEXTS = 2, NEEDS_NETWORKS = 4, NEEDS_GRAMS = 8 /* 
 
 struct field_index { /* what is looked for in the values of one field */
     name_id field;
-    bool has_numbers;
-    struct text_table texts;   /* equal; folded */
-    struct text_table numbers; /* equal, by the bytes of a double: only those whose text is not the usual one */
+    struct text_table texts; /* equal; folded */
     struct network_trie networks;
     struct grams grams;
     struct span present; /* plans triggered by any value, in index.triggered */

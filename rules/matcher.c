@@ -358,12 +358,6 @@ static void find_texts(struct matcher *m, const struct field_index *fi, const st
 {
     for (uint32_t id = text_table_find(&fi->texts, v->folded); id != TEXT_UNKNOWN; id = m->ix->predicates[id].same_text)
         found(m, id, value);
-    if (!fi->has_numbers || v->type == VALUE_STR || v->type == VALUE_BOOL)
-        return;
-    double n = v->type == VALUE_INT ? (double)v->field->i : v->field->f;
-    struct str key = {(const char *)&n, sizeof(n)};
-    for (uint32_t id = text_table_find(&fi->numbers, key); id != TEXT_UNKNOWN; id = m->ix->predicates[id].same_number)
-        found(m, id, value);
 }
 
 static void find_networks(struct matcher *m, const struct field_index *fi, const struct value *v, int value)

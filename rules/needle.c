@@ -430,12 +430,11 @@ bool needle_match(const struct needle *p, struct value *v, struct match_env *env
     if (!p->is_cased && p->op >= NEEDLE_EQUAL && p->op <= NEEDLE_WILD)
         value_fold(v, env);
     struct str s = p->is_cased ? v->text : v->folded;
-    double n;
     switch (p->op) {
     case NEEDLE_ANY:
         return true;
     case NEEDLE_EQUAL:
-        return str_eq(s, p->text) || (p->is_number && v->type != VALUE_STR && number_of(v, &n) && n == p->number);
+        return str_eq(s, p->text);
     case NEEDLE_PREFIX:
         return str_starts(s, p->text);
     case NEEDLE_SUFFIX:

@@ -84,7 +84,7 @@ struct cidr {
 
 struct needle {
     enum needle_op op;
-    bool is_cased, is_number;
+    bool is_cased;
     uint8_t part;     /* enum date_part, with LT to GTE and PART: of the field's date */
     struct str text;  /* needle: folded unless cased */
     struct str shown; /* as a person would write it */
@@ -92,7 +92,7 @@ struct needle {
         struct sigma_string wild;
         pcre2_code *regex; /* owned by the rule set */
         struct cidr cidr;
-        double number;               /* of LT to GTE and PART; and of EQUAL when is_number */
+        double number;               /* of LT to GTE and PART */
         struct {                     /* NEEDLE_FIELD */
             uint16_t other;          /* index of the other field's name */
             enum needle_op relation; /* EQUAL, PREFIX, SUFFIX or CONTAINS */
