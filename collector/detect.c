@@ -353,13 +353,16 @@ static int reload(struct detect *d)
         content_free(fresh);
         return -ECANCELED;
     }
+    struct evaluator eval;
+    r = evaluate_open(&eval, fresh, d->db, d->c->config.detect.state_memory, &diag);
+    int missing = r == 0 ? evaluate_adopt(&eval, &d->eval) : 0;
     evaluate_close(&d->eval);
+    d->eval = eval; /* of a failed open: all closed */
     collector_content_replace(d->c, fresh);
     count_content(fresh);
     stat_add(STAT_RELOADS, 1);
     log_info("reload: %zu rules in force", ruleset_count(content_ruleset(fresh)));
-    r = evaluate_open(&d->eval, fresh, d->db, d->c->config.detect.state_memory, &diag);
-    if (r == 0)
+    if (r == 0 && missing != 0) /* the state of unchanged correlations is kept; for others all is built anew */
         r = read_back_usual(d, &diag);
     if (r < 0)
         log_error("detection cannot go on after the reload: %s", diag.msg);
@@ -393,6 +396,8 @@ static int follow(struct detect *d)
         return r;
     }
     is_idle = r == 0;
+    if (is_idle && (r = evaluate_advance(&d->eval, time_now_ns())) < 0)
+        log_error("detection: %s; what the clock decided is lost", strerror(-r));
     if (is_idle || is_commit_due(d))
         r = commit_if_any(d);
     if (is_idle && !atomic_load(&d->is_stopping))

@@ -59,6 +59,15 @@ int evaluate_forget(struct evaluator *e, int64_t floor_ns)
     return 0;
 }
 
+int evaluate_adopt(struct evaluator *e, struct evaluator *from)
+{
+    evaluate_count(from);
+    int missing = matcher_adopt(e->matcher, from->matcher);
+    e->floor_ns = from->floor_ns;
+    e->deepest_ns = from->deepest_ns;
+    return missing;
+}
+
 struct match_ctx {
     struct evaluator *e;
     const struct alert_place *place;
@@ -112,6 +121,15 @@ static int evaluate_line(struct evaluator *e, const struct decode_input *in, str
     r = matcher_eval(e->matcher, &ev, mode == EVALUATE ? on_match : on_match_read_back, &x);
     if (r == -ENOMEM)
         stat_add(STAT_EVAL_ERRORS, 1); /* evaluated, but its group could not be kept: told by its counter */
+    return x.err;
+}
+
+int evaluate_advance(struct evaluator *e, int64_t now_ns)
+{
+    struct match_ctx x = {.e = e};
+    int r = matcher_advance(e->matcher, now_ns, on_match, &x);
+    if (r == -ENOMEM)
+        stat_add(STAT_EVAL_ERRORS, 1);
     return x.err;
 }
 
@@ -178,6 +196,7 @@ void evaluate_count(struct evaluator *e)
     stat_set(STAT_GROUPS, (int64_t)m.groups);
     stat_set(STAT_GROUP_BYTES, (int64_t)m.group_bytes);
     stat_add(STAT_EVICTED_LIVE, (int64_t)(m.evicted_live - e->counted.evicted_live));
+    stat_add(STAT_LATE_EVENTS, (int64_t)(m.late_hits - e->counted.late_hits));
     stat_add(STAT_DROPPED_HITS, (int64_t)(m.dropped_hits - e->counted.dropped_hits));
     stat_add(STAT_REGEX_GAVE_UP,
              (int64_t)(m.regex_gave_up - e->counted.regex_gave_up + d.limit_hits - e->decode_counted.limit_hits));

@@ -40,6 +40,13 @@ void evaluate_close(struct evaluator *e);
 /* Forgets all correlation state; the next records will be those since floor_ns. 0 or -ENOMEM. */
 int evaluate_forget(struct evaluator *e, int64_t floor_ns);
 
+/* Takes over the correlation state of `from`, which then is to be closed: for rules that replace others. e has not evaluated anything
+ * yet. Returns how many correlations did not find their state, or -ENOMEM: then it must be read back (evaluate_forget). */
+int evaluate_adopt(struct evaluator *e, struct evaluator *from);
+
+/* All that is in the archive was evaluated, and it is now_ns: what waits for late events is decided. 0 or -ENOMEM. */
+int evaluate_advance(struct evaluator *e, int64_t now_ns);
+
 /* 0 when every line was seen; -EBADMSG when the batch cannot be unpacked (diag says why), no line was seen then; -ESTALE
  * (EVALUATE only) when an event needs state back to *ret_need_ns, which is before floor_ns and not before deepest_ns;
  * -ENOMEM; what on_full gave. After -ESTALE and -ENOMEM correlation state holds a part of the batch: build it anew before the

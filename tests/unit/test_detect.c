@@ -390,6 +390,57 @@ static void a_broken_set_is_not_taken(void **state)
                      3); /* two came before the reload */
 }
 
+static void other_rules_keep_their_state(void **state)
+{
+    (void)state;
+    char one[200];
+    for (int i = 0; i < 4; i++) {
+        line(one, sizeof(one), i, FAILED("203.0.113.9"));
+        append(one, 0);
+    }
+    start();
+    wait_until_seen();
+    int64_t done = stat_get(STAT_RELOADS), read_back = stat_get(STAT_READ_BACK);
+    char *other = strdup(rules);
+    memcpy(strstr(other, "user.name: root"), "user.name: lan ", 15); /* of a rule that no correlation stands on */
+    write_text("rules.yml", other);
+    free(other);
+    detect_reload(&c);
+    wait_for(STAT_RELOADS, done + 1);
+    line(one, sizeof(one), 4, FAILED("203.0.113.9"));
+    append(one, 0);
+    line(one, sizeof(one), 5, "Accepted password for lan from 198.51.100.7 port 22 ssh2");
+    append(one, 0);
+    wait_until_seen();
+    detect_stop(&c);
+    assert_int_equal(ask("SELECT count FROM alerts WHERE rule_title = 'Brute force'"), 5);
+    assert_int_equal(ask("SELECT count(*) FROM alerts WHERE rule_title = 'Root in' AND user = 'lan'"), 1);
+    assert_int_equal(stat_get(STAT_READ_BACK), read_back); /* nothing had to be read again for that */
+}
+
+static void what_waited_is_decided_by_the_clock(void **state)
+{
+    (void)state;
+    char one[200], *few = strdup(rules);
+    memcpy(strstr(few, "gte: 5"), "lt: 2 ", 6);
+    write_text("rules.yml", few);
+    free(few);
+    line(one, sizeof(one), 0, FAILED("203.0.113.9"));
+    append(one, 0);
+    detect_reload(&c); /* before anything is read */
+    start();
+    wait_until_seen();
+    for (int ms = 0; ms < WAIT_MS && ask("SELECT count(*) FROM alerts WHERE kind = 'correlation'") == 0; ms += 5)
+        poll(NULL, 0, 5);
+    detect_stop(&c);
+    assert_int_equal(ask("SELECT count(*) FROM alerts WHERE rule_title = 'Brute force' AND count = 1 AND"
+                         " source_ip = '203.0.113.9' AND json_extract(event_json, '$.\"source.ip\"') = '203.0.113.9'"),
+                     1); /* its event is no longer at hand: the group stands for it */
+    assert_int_equal(ask("SELECT count(*) FROM alert_events WHERE alert_id IN (SELECT id FROM alerts WHERE kind ="
+                         " 'correlation')"),
+                     1);
+}
+
 static void what_is_not_durable_is_not_seen(void **state)
 {
     (void)state;
@@ -441,6 +492,8 @@ int main(void)
         WITH_ARCHIVE(a_lost_checkpoint_changes_nothing),
         WITH_ARCHIVE(a_late_event_finds_its_companions),
         WITH_ARCHIVE(a_broken_set_is_not_taken),
+        WITH_ARCHIVE(other_rules_keep_their_state),
+        WITH_ARCHIVE(what_waited_is_decided_by_the_clock),
         WITH_ARCHIVE(what_is_not_durable_is_not_seen),
         WITH_ARCHIVE(a_flood_of_alerts_fits),
     };
