@@ -6,6 +6,8 @@
  */
 #include "rules/matcher.h"
 
+#include "common/time.h"
+
 #include "rules/activation.h"
 #include "rules/hits.h"
 
@@ -13,6 +15,7 @@
 
 #define SCRATCH_MAX (8 * MIB) /* folded text of one event */
 #define VALUE_RAW   EVENT_FIELDS_MAX
+#define VALUE_TIME  (EVENT_FIELDS_MAX + 1) /* @timestamp, which is no field of the event either */
 #define EPOCH_MAX   (UINT32_MAX / 2)
 
 #define SORT_BY_HAND_MAX 48
@@ -39,8 +42,9 @@ struct matcher {
     uint32_t epoch; /* of the event: what slots, values and so on belong to */
     struct slot slots[NAMES_MAX];
     uint16_t next[EVENT_FIELDS_MAX]; /* the next value of the same field, or VALUE_RAW */
-    uint32_t value_epoch[EVENT_FIELDS_MAX + 1];
-    struct value values[EVENT_FIELDS_MAX + 1];
+    uint32_t value_epoch[EVENT_FIELDS_MAX + 2];
+    struct value values[EVENT_FIELDS_MAX + 2];
+    char time_text[TIME_RFC3339_LEN];
     struct known *known;  /* by predicate */
     uint32_t *sets;       /* by set: the epoch in which one of it was found */
     uint32_t *triggered;  /* by plan: the epoch in which it was */
@@ -131,12 +135,14 @@ static int first_value(const struct matcher *m, name_id field)
     if (field == F_EVENT_ORIGINAL)
         return m->ev->raw.len ? VALUE_RAW : -1;
     const struct slot *slot = &m->slots[field % NAMES_MAX];
-    return slot->epoch == m->epoch ? slot->first : -1;
+    if (slot->epoch == m->epoch)
+        return slot->first;
+    return field == F_TIMESTAMP && !m->rs->is_without_mapping ? VALUE_TIME : -1;
 }
 
 static int next_value(const struct matcher *m, int i)
 {
-    return i == VALUE_RAW || m->next[i] == VALUE_RAW ? -1 : m->next[i];
+    return i >= VALUE_RAW || m->next[i] == VALUE_RAW ? -1 : m->next[i];
 }
 
 static struct value *value_at(struct matcher *m, int i)
@@ -145,8 +151,10 @@ static struct value *value_at(struct matcher *m, int i)
     if (m->value_epoch[i] == m->epoch)
         return v;
     m->value_epoch[i] = m->epoch;
-    if (i == VALUE_RAW)
-        value_of_text(m->ev->raw, v);
+    if (i == VALUE_TIME)
+        time_format_rfc3339(m->ev->ts_ns, m->time_text);
+    if (i >= VALUE_RAW)
+        value_of_text(i == VALUE_RAW ? m->ev->raw : str_of(m->time_text), v);
     else
         value_of_field(&m->ev->fields[i], v);
     return v;
@@ -430,6 +438,9 @@ static void find_predicates(struct matcher *m)
         if (needs[0] && ev->is_structured)
             find_in_value(m, &ix->fields[0], needs[0], (int)i);
     }
+    uint16_t time = ix->field_of[F_TIMESTAMP];
+    if (time && needs[time] && first_value(m, F_TIMESTAMP) == VALUE_TIME)
+        find_in_value(m, &ix->fields[time], needs[time], VALUE_TIME);
     if (ev->raw.len == 0)
         return;
     uint16_t original = ix->field_of[F_EVENT_ORIGINAL];
