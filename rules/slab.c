@@ -13,6 +13,12 @@ struct slab_page {
     uint32_t live, fresh, cap;     /* fresh: never handed out yet from here on */
 };
 
+/* What a thing of that size takes. */
+static size_t rounded(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
 static size_t class_of(size_t size)
 {
     return (size - 1) / 8;
@@ -53,8 +59,8 @@ void *slab_alloc(struct slab *s, size_t size)
 {
     if (size > SLAB_SIZE_MAX) {
         void *p = malloc(size);
-        s->used += p ? size : 0;
-        s->held += p ? size : 0;
+        s->used += p ? rounded(size) : 0;
+        s->held += p ? rounded(size) : 0;
         return p;
     }
     size_t class = class_of(size);
@@ -68,7 +74,7 @@ void *slab_alloc(struct slab *s, size_t size)
         p = (uint8_t *)page + PAGE_START + (size_t)page->fresh++ * 8 * (class + 1);
     if (++page->live == page->cap)
         open_remove(s, class, page);
-    s->used += size;
+    s->used += rounded(size);
     return p;
 }
 
@@ -76,9 +82,9 @@ void slab_free(struct slab *s, void *p, size_t size)
 {
     if (!p)
         return;
-    s->used -= size;
+    s->used -= rounded(size);
     if (size > SLAB_SIZE_MAX) {
-        s->held -= size;
+        s->held -= rounded(size);
         free(p);
         return;
     }

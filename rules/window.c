@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#define SMALL 1 /* cells that are looked at one by one */
+#define SMALL 32 /* cells that are looked at one by one */
 
 /* ---- life ---- */
 
