@@ -6,6 +6,7 @@
  */
 #include "collector/content.h"
 
+#include "collector/yaml_ahead.h"
 #include "common/file.h"
 
 #include <errno.h>
@@ -27,13 +28,6 @@ static int add_mapping(struct content *c, struct str text, const char *path)
     return ruleset_add_mapping(c->ruleset, text, path, &c->diags);
 }
 
-static int add_rule(struct content *c, struct str text, const char *path)
-{
-    int r = ruleset_add(c->ruleset, text, path, &c->diags);
-    c->n_rejected += r > 0 ? (size_t)r : 0;
-    return r;
-}
-
 static int add_decoder(struct content *c, struct str text, const char *path)
 {
     return decoders_add(c->decoders, text, path, &c->diags);
@@ -50,6 +44,13 @@ static bool is_yaml(const char *path)
     return str_ends(str_of(path), STR(".yml")) || str_ends(str_of(path), STR(".yaml"));
 }
 
+static void cannot_read(struct content *c, const char *path, int err)
+{
+    struct diag d;
+    diag_set(&d, err, "cannot be read: %s", strerror(-err));
+    diags_add(&c->diags, path, false, &d);
+}
+
 static int load_file(const char *path, void *ctx)
 {
     struct walk *w = ctx;
@@ -60,9 +61,7 @@ static int load_file(const char *path, void *ctx)
     if (err == -ENOMEM)
         return err;
     if (err < 0) {
-        struct diag d;
-        diag_set(&d, err, "cannot be read: %s", strerror(-err));
-        diags_add(&w->content->diags, path, false, &d);
+        cannot_read(w->content, path, err);
         return 0;
     }
     err = w->add(w->content, buf_str(&text), path);
@@ -79,6 +78,72 @@ static int load_paths(struct content *c, const struct strlist *paths, add_fn add
     }
     return 0;
 }
+
+/* ---- rules: many files, so they are read ahead ---- */
+
+struct listing {
+    const char *root;
+    char **paths;
+    size_t n, cap;
+};
+
+static int list_file(const char *path, void *ctx)
+{
+    struct listing *l = ctx;
+    if (strcmp(path, l->root) != 0 && !is_yaml(path))
+        return 0;
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 256;
+        char **grown = reallocarray(l->paths, cap, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        l->paths = grown;
+        l->cap = cap;
+    }
+    l->paths[l->n] = strdup(path);
+    return l->paths[l->n] ? (l->n++, 0) : -ENOMEM;
+}
+
+static void listing_clear(struct listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->paths[i]);
+    free(l->paths);
+}
+
+static int add_rules(struct content *c, struct yaml_file *f)
+{
+    int r = 1;
+    if (f->read_err == -ENOMEM || f->err == -ENOMEM)
+        return -ENOMEM;
+    if (f->read_err < 0)
+        cannot_read(c, f->path, f->read_err);
+    else if (f->err < 0)
+        diags_add(&c->diags, f->path, false, &f->diag);
+    else
+        r = ruleset_add_documents(c->ruleset, f->docs, f->n, &f->arena, f->path, &c->diags);
+    c->n_rejected += r > 0 ? (size_t)r : 0;
+    return r < 0 ? r : 0;
+}
+
+static int load_rules(struct content *c, const struct strlist *paths, struct diag *diag)
+{
+    CLEANUP(listing_clear) struct listing files = {0};
+    for (size_t i = 0; i < paths->n; i++) {
+        files.root = paths->items[i];
+        int err = file_walk(paths->items[i], "", list_file, &files);
+        if (err < 0)
+            return diag_set(diag, err, "%s: %s", paths->items[i], strerror(-err));
+    }
+    struct yaml_ahead *ahead = yaml_ahead_new(files.paths, files.n);
+    int err = ahead ? 0 : -ENOMEM;
+    for (struct yaml_file *f; err == 0 && (f = yaml_ahead_next(ahead));)
+        err = add_rules(c, f);
+    yaml_ahead_free(ahead);
+    return err;
+}
+
+/* ---- placeholders ---- */
 
 static int add_placeholder(struct content *c, const char *name, const struct yaml *values)
 {
@@ -133,7 +198,7 @@ static int load(struct content *c, const struct collector_config *config, const 
     err = err < 0 ? err : add_placeholders(c, config->placeholders);
     if (!options->is_without_mapping)
         err = err < 0 ? err : load_paths(c, &config->mappings, add_mapping, diag);
-    err = err < 0 ? err : load_paths(c, &config->rules, add_rule, diag);
+    err = err < 0 ? err : load_rules(c, &config->rules, diag);
     if (!options->is_without_decoders)
         err = err < 0 ? err : load_paths(c, &config->decoders, add_decoder, diag);
     if (err < 0)

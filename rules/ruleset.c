@@ -182,17 +182,33 @@ static int add_document(struct ruleset *rs, const struct yaml *doc, const char *
     return keep_entry(rs, e);
 }
 
-/* The scratch arena holds YAML that a rule still needs: put it by and take a new one. */
-static int keep_scratch(struct ruleset *rs)
+int ruleset_add_documents(struct ruleset *rs, struct yaml *const *docs, size_t n, struct arena **arena,
+                          const char *file, struct diags *diags)
 {
-    struct arena *fresh = arena_new(ARENA_MAX);
-    if (!fresh || plan_grow(&rs->kept, &rs->cap_kept, rs->n_kept, sizeof(struct arena *)) < 0) {
-        arena_free(fresh);
+    struct diag diag = {0};
+    int left_out = 0;
+    bool keeps_yaml = false;
+    if (rs->is_compiled)
+        return -EINVAL;
+    file = arena_strndup(rs->arena, file, strlen(file));
+    if (!file || plan_grow(&rs->kept, &rs->cap_kept, rs->n_kept, sizeof(struct arena *)) < 0)
         return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (!docs[i])
+            continue;
+        diag.msg[0] = 0;
+        int err = add_document(rs, docs[i], file, diags, &keeps_yaml, &diag);
+        if (err == -ENOMEM)
+            return err;
+        if (err < 0 && diag.msg[0])
+            diags_add(diags, file, false, &diag);
+        left_out += err < 0;
     }
-    rs->kept[rs->n_kept++] = rs->scratch;
-    rs->scratch = fresh;
-    return 0;
+    if (keeps_yaml) {
+        rs->kept[rs->n_kept++] = *arena;
+        *arena = NULL;
+    }
+    return left_out;
 }
 
 int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct diags *diags)
@@ -200,32 +216,18 @@ int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct di
     struct diag diag = {0};
     struct yaml **docs;
     size_t n;
-    int left_out = 0;
-    bool keeps_yaml = false;
     if (rs->is_compiled)
         return -EINVAL;
     arena_reset(rs->scratch);
-    file = arena_strndup(rs->arena, file, strlen(file));
-    if (!file)
-        return -ENOMEM;
     int err = yaml_parse(text, rs->scratch, &docs, &n, &diag);
     if (err < 0) {
         diags_add(diags, file, false, &diag);
         return err == -ENOMEM ? err : 1;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (!docs[i])
-            continue;
-        diag.msg[0] = 0;
-        err = add_document(rs, docs[i], file, diags, &keeps_yaml, &diag);
-        if (err == -ENOMEM)
-            return err;
-        if (err < 0 && diag.msg[0])
-            diags_add(diags, file, false, &diag);
-        left_out += err < 0;
-    }
-    err = keeps_yaml ? keep_scratch(rs) : 0;
-    return err < 0 ? err : left_out;
+    int left_out = ruleset_add_documents(rs, docs, n, &rs->scratch, file, diags);
+    if (!rs->scratch)
+        rs->scratch = arena_new(ARENA_MAX);
+    return rs->scratch ? left_out : -ENOMEM;
 }
 
 /* ---- compiling ---- */

@@ -77,6 +77,11 @@ int ruleset_lint(struct ruleset *rs);
  * -EINVAL once compiled. */
 int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct diags *diags);
 
+/* The same for documents that are parsed already (yaml_parse; a NULL one is empty), so that others can parse ahead. Takes *arena,
+ * which holds them, and sets it to NULL when a rule needs its YAML later; otherwise they are borrowed during the call. */
+int ruleset_add_documents(struct ruleset *rs, struct yaml *const *docs, size_t n, struct arena **arena,
+                          const char *file, struct diags *diags);
+
 /* Resolves references, maps fields, builds the matcher's plan. After this the set is immutable. Returns the number of
  * rules left out (unknown reference, placeholder without a value, ...), or -ENOMEM. A rule whose log source no mapping
  * knows stays, never matches, and is a warning. */

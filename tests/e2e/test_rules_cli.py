@@ -335,7 +335,7 @@ correlation: {type: event_count, rules: [00000000-0000-4000-8000-000000000001], 
   condition: {gte: 2}, generate: true}
 """)
     events = [{"product": "linux", "user": {"name": "root"}, "@timestamp": f"2026-11-23T10:00:0{i}Z"} for i in range(2)]
-    r = subprocess.run([BUILD / "rules/rules-example", path], input="".join(json.dumps(e) + "\n" for e in events) + "rubbish\n",
+    r = subprocess.run([BUILD / "examples/embed", path], input="".join(json.dumps(e) + "\n" for e in events) + "rubbish\n",
                        capture_output=True, text=True, timeout=60)
     assert r.returncode == 0 and "line 3" in r.stderr
     assert r.stdout.count("detection: Rule 1\n  selection: 'root' in root") == 2

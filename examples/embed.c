@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The rule engine in a program of one's own: loads Sigma rules, reads one JSON event a line from standard input and prints what
- * matched. See "Embedding" in README.md. Built and run as a test; with the library installed:
+ * matched. See "Embedding" in rules/README.md. Built and run as a test; with the library installed:
  *
- *     cc -std=gnu17 example.c $(pkg-config --cflags --libs --static vonggac-rules) -o example
- *     echo '{"product": "windows", "CommandLine": "whoami /all"}' | ./example rule.yml ...
+ *     cc -std=gnu17 embed.c $(pkg-config --cflags --libs --static vonggac-rules) -o embed
+ *     echo '{"product": "windows", "CommandLine": "whoami /all"}' | ./embed rule.yml ...
  */
 #include "rules/json_event.h"
 #include "rules/matcher.h"
