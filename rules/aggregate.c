@@ -175,7 +175,7 @@ static bool percentile_holds(const struct correlation *c, const struct counted *
 int aggregate_add(struct groups *gs, const struct group *g, struct window *w, size_t i)
 {
     enum correlation_type type = share_of(gs, g)->c->type;
-    uint32_t count = cell_count(gs, g, i);
+    uint32_t count = cell_count(cell_at(gs, g, i));
     if (type == CORRELATION_VALUE_COUNT)
         return map_add(gs, g, w, value_at(gs, g, i));
     if (type == CORRELATION_VALUE_PERCENTILE && sorted_add(gs, g, w, number_at(gs, g, i), count) < 0)
@@ -188,7 +188,7 @@ int aggregate_add(struct groups *gs, const struct group *g, struct window *w, si
 void aggregate_remove(struct groups *gs, const struct group *g, struct window *w, size_t i)
 {
     enum correlation_type type = share_of(gs, g)->c->type;
-    uint32_t count = cell_count(gs, g, i);
+    uint32_t count = cell_count(cell_at(gs, g, i));
     if (type == CORRELATION_VALUE_COUNT) {
         map_remove(w, value_at(gs, g, i));
         return;
@@ -249,7 +249,7 @@ static bool small_percentile_holds(const struct groups *gs, const struct group *
     uint64_t weight = 0;
     size_t n = 0;
     for (size_t i = first; i < end; i++) {
-        struct counted item = {.value = number_at(gs, g, i), .count = cell_count(gs, g, i)};
+        struct counted item = {.value = number_at(gs, g, i), .count = cell_count(cell_at(gs, g, i))};
         size_t at = n++;
         for (; at && items[at - 1].value > item.value; at--)
             items[at] = items[at - 1];
@@ -269,7 +269,7 @@ bool aggregate_small_holds(const struct groups *gs, const struct group *g, size_
     if (c->type == CORRELATION_VALUE_PERCENTILE)
         return small_percentile_holds(gs, g, first, end);
     for (size_t i = first; i < end; i++) {
-        uint32_t count = cell_count(gs, g, i);
+        uint32_t count = cell_count(cell_at(gs, g, i));
         sum += fixed_of_double(number_at(gs, g, i)) * count;
         weight += count;
     }

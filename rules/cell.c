@@ -86,7 +86,6 @@ void cells_drop(struct groups *gs, struct group *g, size_t n)
     window_forget(gs, g, n);
     for (size_t i = 0; i < n; i++)
         payload_free(gs, g, cell_at(gs, g, i));
-    g->sum_before = cell_at(gs, g, n - 1)->sum;
     g->n -= (uint32_t)n;
     memmove(g->cells, g->cells + n * size, g->n * size);
     if (g->more)
@@ -115,23 +114,18 @@ static size_t prune(struct groups *gs, struct group *g, int64_t ts_ns)
         return 0;
     window_forget(gs, g, n);
     int64_t period = INT64_MIN;
-    uint32_t sum = cell_at(gs, g, n - 1)->sum;
     for (size_t i = n; i-- > 0;) { /* from the newest; the kept ones gather below n */
         struct cell *c = cell_at(gs, g, i);
-        uint32_t count = cell_count(gs, g, i);
         evidence = period_of(s->c, c->ts_ns) == period ? evidence : 0;
         period = period_of(s->c, c->ts_ns);
         if (evidence < MATCH_REFS_MAX && is_evidence(gs, g, c, over_ns)) {
             evidence++;
-            c->sum = sum;
-            sum -= count;
             kept++;
             memmove(g->cells + (n - kept) * s->cell_size, c, s->cell_size);
         } else {
             payload_free(gs, g, c);
         }
     }
-    g->sum_before = sum;
     memmove(g->cells, g->cells + (n - kept) * s->cell_size, (g->n - n + kept) * (size_t)s->cell_size);
     g->n -= (uint32_t)(n - kept);
     window_prepend(g, kept);
@@ -152,7 +146,7 @@ int cells_reserve(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret
         *ret_drop = g->n / 4;
         return 0;
     }
-    uint32_t cap = g->cap < 2 ? g->cap + 1U : g->cap < 8 ? g->cap + 2U : g->cap + g->cap / 2U;
+    uint32_t cap = g->cap < 8 ? g->cap + 1U : g->cap + g->cap / 2U;
     uint8_t *cells = group_alloc(gs, g, (size_t)cap * s->cell_size);
     if (!cells)
         return -ENOMEM;
@@ -160,7 +154,7 @@ int cells_reserve(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret
         memcpy(cells, g->cells, g->n * (size_t)s->cell_size);
     group_release(gs, g, g->cells, (size_t)g->cap * s->cell_size);
     g->cells = cells;
-    g->cap = cap & 0x7fffffff;
+    g->cap = cap & 0x3fffffff;
     return 0;
 }
 
@@ -176,13 +170,13 @@ void cell_insert(struct groups *gs, struct group *g, size_t at, int64_t ts_ns, s
     g->n++;
     struct cell *c = cell_at(gs, g, at);
     c->ts_ns = ts_ns;
-    c->pos = ref.pos & ((UINT64_C(1) << 60) - 1);
-    c->line = ref.line;
-    c->sum = at ? cell_at(gs, g, at - 1)->sum : g->sum_before;
+    c->pos = ref.pos & ((UINT64_C(1) << 58) - 1);
+    c->line = ref.line & ((1U << 20) - 1);
+    c->count_low = count & 0xfff;
+    c->count_high = count >> 12 & 3;
+    g->has_counts |= count > 1;
     if (s->has_extra)
         *cell_extra(c) = extra;
-    for (size_t i = at; i < g->n; i++)
-        cell_at(gs, g, i)->sum += count;
 }
 
 int cell_add_payload(struct groups *gs, struct group *g, size_t at, const uint8_t *keys, size_t len)

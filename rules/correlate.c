@@ -30,7 +30,7 @@ static int cover_cell(struct shard *s, struct group *g, size_t i, int64_t period
         c->is_in_own = true;
     else
         c->is_in_next = true;
-    return period_count(s, g, period, c->ts_ns, cell_count(&s->groups, g, i));
+    return period_count(s, g, period, c->ts_ns, cell_count(c));
 }
 
 /* The cells of a new trigger's window join its period. */
@@ -202,7 +202,8 @@ static int make_room(struct shard *s, struct group *g, int64_t ts_ns)
         return err;
     if (share_of(&s->groups, g)->c->is_deferred)
         err = decide(s, g, INT64_MIN, drop); /* early: better than never */
-    s->groups.dropped += cell_at(&s->groups, g, drop - 1)->sum - g->sum_before;
+    for (size_t i = 0; i < drop; i++)
+        s->groups.dropped += cell_count(cell_at(&s->groups, g, i));
     cells_drop(&s->groups, g, drop);
     return err;
 }

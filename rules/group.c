@@ -41,12 +41,14 @@ static void share_init(struct share *s, const struct correlation *c, const struc
         .c = c,
         .has_extra = c->type != CORRELATION_EVENT_COUNT,
         .has_payload = c->entry->n_edges > 0,
+        .most = (uint32_t)most,
         .cells_max = (uint32_t)MAX((fixed)CELLS_MAX, 2 * most),
         .live_s = whole_seconds(live_ns),
         .keep_s = whole_seconds(keep_ns),
     };
-    s->cell_size = (uint32_t)(sizeof(struct cell) + (s->has_extra ? sizeof(uint64_t) : 0) +
-                              (s->has_payload ? sizeof(struct payload *) : 0));
+    s->cell_size = sizeof(struct cell);
+    if (s->has_extra || s->has_payload)
+        s->cell_size = CELL_EXTRA + 8U * s->has_extra + 8U * s->has_payload;
 }
 
 int groups_init(struct groups *gs, const struct ruleset *rs, const struct matcher_options *options, size_t memory_max)
@@ -104,7 +106,7 @@ struct more *group_more(struct groups *gs, struct group *g)
 
 static size_t group_size(const struct group *g)
 {
-    return sizeof(*g) + g->key_len;
+    return offsetof(struct group, key) + g->key_len;
 }
 
 static void group_free(struct groups *gs, struct group *g)
@@ -229,10 +231,10 @@ struct group *groups_get(struct groups *gs, const struct correlation *c, uint64_
         return g;
     }
     struct group head = {.correlation = (uint16_t)c->index, .hash = (uint32_t)hash, .key_len = (uint16_t)len};
-    g = group_alloc(gs, &head, sizeof(*g) + len);
+    g = group_alloc(gs, &head, group_size(&head));
     if (!g)
         return NULL;
-    *g = head;
+    memcpy(g, &head, offsetof(struct group, key));
     g->touched_s = gs->now_s;
     if (len)
         memcpy(g->key, key, len);

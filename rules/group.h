@@ -9,15 +9,17 @@
 #include "rules/plan.h"
 #include "rules/slab.h"
 
-/* One event in one group. Behind it, where the correlation needs them: uint64_t value (value_*) or mask of rules (temporal);
- * struct payload * (correlations stand above). */
-struct cell {
+/* One event in one group: 20 bytes, since there are very many. Behind it, from CELL_EXTRA on, where the correlation needs them:
+ * uint64_t value (value_*) or mask of rules (temporal); struct payload * (correlations stand above). */
+struct __attribute__((packed, aligned(4))) cell {
     int64_t ts_ns;
-    uint64_t pos : 60, is_trigger : 1, is_told : 1, is_in_own : 1,
+    uint64_t pos : 58, is_trigger : 1, is_told : 1, is_in_own : 1,
         is_in_next : 1; /* in_...: covered, in which period */
-    uint32_t line;
-    uint32_t sum; /* what this and all earlier cells count, modulo 2^32: only differences matter */
+    uint64_t count_high : 2;
+    uint32_t line : 20, count_low : 12; /* count: what it counts as */
 };
+#define CELL_EXTRA     24
+#define CELL_COUNT_MAX 16383
 
 struct payload { /* keys of the edges above, for when the cell becomes a trigger */
     struct payload *next;
@@ -48,9 +50,8 @@ struct group {
     struct more *more;
     uint32_t hash;
     uint16_t correlation, key_len;
-    uint32_t n, cap : 31, is_protected : 1;
-    uint32_t touched_s;  /* the newest event's time then */
-    uint32_t sum_before; /* the first cell's sum without what it counts itself */
+    uint32_t n, cap : 30, is_protected : 1, has_counts : 1; /* has_counts: a cell counts more than 1 */
+    uint32_t touched_s;                                     /* the newest event's time then */
     uint8_t key[];
 };
 
@@ -59,6 +60,7 @@ struct share { /* of one correlation */
     struct group *newest[2], *oldest[2]; /* hit once; hit again, which strangers must not push out */
     size_t n[2], bytes;
     uint32_t cell_size, cells_max;
+    uint32_t most; /* the largest number in the condition of a count */
     bool has_extra, has_payload;
     uint32_t live_s, keep_s; /* since the last touch: its windows are open; it stays */
 };
@@ -143,7 +145,7 @@ static inline struct cell *cell_at(const struct groups *gs, const struct group *
 
 static inline uint64_t *cell_extra(struct cell *c) /* value or mask */
 {
-    return (uint64_t *)(void *)(c + 1);
+    return (uint64_t *)(void *)((uint8_t *)c + CELL_EXTRA);
 }
 
 static inline struct payload **cell_payload(const struct share *s, struct cell *c)
@@ -151,9 +153,9 @@ static inline struct payload **cell_payload(const struct share *s, struct cell *
     return (struct payload **)(void *)((uint8_t *)c + s->cell_size - sizeof(struct payload *));
 }
 
-static inline uint32_t cell_count(const struct groups *gs, const struct group *g, size_t i)
+static inline uint32_t cell_count(const struct cell *c)
 {
-    return cell_at(gs, g, i)->sum - (i ? cell_at(gs, g, i - 1)->sum : g->sum_before);
+    return c->count_low | (uint32_t)c->count_high << 12;
 }
 
 size_t cells_after(const struct groups *gs, const struct group *g, int64_t ts_ns); /* first cell later than that */

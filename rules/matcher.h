@@ -15,7 +15,8 @@
  *     One (rule, group, period) is one alert; more triggers in the same period update it (count, first, last). Activity that
  *     goes on fires again in the next period. So alert ids need no memory, and replaying events changes nothing
  *     as long as the replay starts a horizon (ruleset_horizon_ns) back.
- *   - Events are told apart by time and reference: the same event given twice counts once. Every event needs a `ref` of its own.
+ *   - Events are told apart by time and reference: the same event given twice counts once. Every event needs a `ref` of its own
+ *     (pos below 2^58, line below 2^20).
  *   - An event with vonggac.repeated N counts as N (rsyslog folds equal lines into one).
  *   - A correlation's trigger is itself a hit for correlations that refer to that correlation.
  * Memory is bounded. A group is let go when its time is over (options.keep_ns); when memory is short, groups whose time is over

@@ -190,11 +190,15 @@ static struct window *window_of(struct groups *gs, struct group *g, bool is_next
     return ws->spare;
 }
 
+/* Each counts at least 1: no more are looked at than the condition can tell apart. */
 static bool events_hold(const struct groups *gs, const struct group *g, size_t first, size_t end)
 {
-    const struct correlation *c = share_of(gs, g)->c;
-    uint32_t count = cell_at(gs, g, end - 1)->sum - (first ? cell_at(gs, g, first - 1)->sum : g->sum_before);
-    return c->is_deferred ? bounds_hold(c, (fixed)count * FIXED_ONE, 1) : count >= c->threshold;
+    const struct share *s = share_of(gs, g);
+    uint64_t count = end - first;
+    if (g->has_counts && count <= s->most)
+        for (size_t i = end; i-- > first && count <= s->most;)
+            count += cell_count(cell_at(gs, g, i)) - 1;
+    return s->c->is_deferred ? bounds_hold(s->c, (fixed)count * FIXED_ONE, 1) : count >= s->c->threshold;
 }
 
 uint64_t window_holds(struct groups *gs, struct group *g, size_t end, bool is_next, struct windows *ws, int *ret_err)
