@@ -51,7 +51,7 @@ struct json_event_reader {
     size_t path_len;         /* NAME_MAX_LEN + 1: too long */
     uint16_t last;           /* the key before */
     uint8_t time_rank;       /* of ev->ts_ns */
-    int depth;
+    int depth, arrays;       /* objects and arrays, arrays around what is being read */
 };
 
 static const char *const time_names[] = {
@@ -410,19 +410,23 @@ static bool take(struct json_event_reader *r, char c)
 
 static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key);
 
+/* An array or object without anything in it: there, but no value. */
+static int add_empty(struct json_event_reader *r, const struct key *key)
+{
+    if (r->arrays == 0)
+        add_field(r, key, &(struct field){.type = VALUE_NULL});
+    return 0;
+}
+
 static int read_array(struct json_event_reader *r, uint16_t at, const struct key *key)
 {
-    if (take(r, ']'))
-        return 0;
-    for (;;) {
-        int err = read_value(r, at, key);
-        if (err < 0)
-            return err;
-        if (take(r, ']'))
-            return 0;
-        if (!take(r, ','))
-            return -EBADMSG;
-    }
+    int err;
+    r->arrays++;
+    do
+        err = read_value(r, at, key);
+    while (err == 0 && take(r, ','));
+    r->arrays--;
+    return err < 0 ? err : take(r, ']') ? 0 : -EBADMSG;
 }
 
 /* r->p is behind the opening brace, r->path names the object. */
@@ -468,6 +472,24 @@ static int read_object(struct json_event_reader *r, uint16_t at, const struct ke
     return err;
 }
 
+static int read_nested(struct json_event_reader *r, uint16_t at, const struct key *key)
+{
+    if (r->depth >= JSON_EVENT_DEPTH_MAX)
+        return -E2BIG;
+    r->depth++;
+    bool is_object = *r->p++ == '{';
+    skip_space(r);
+    int err;
+    if (r->p < r->end && *r->p == (is_object ? '}' : ']')) {
+        r->p++;
+        err = add_empty(r, key);
+    } else {
+        err = is_object ? read_object(r, at, key) : read_array(r, at, key);
+    }
+    r->depth--;
+    return err;
+}
+
 /* `at` is the key in r->keys, `key` a copy whose text is the spelling in this line. */
 static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key)
 {
@@ -483,12 +505,7 @@ static int read_value(struct json_event_reader *r, uint16_t at, const struct key
         break;
     case '{':
     case '[':
-        if (r->depth >= JSON_EVENT_DEPTH_MAX)
-            return -E2BIG;
-        r->depth++;
-        err = *r->p++ == '{' ? read_object(r, at, key) : read_array(r, at, key);
-        r->depth--;
-        return err;
+        return read_nested(r, at, key);
     case 't':
         f = (struct field){.type = VALUE_BOOL, .b = true};
         err = read_word(r, STR("true"));
@@ -526,6 +543,7 @@ static int prepare(struct json_event_reader *r, struct str line)
     r->end = line.p + line.len;
     r->path_len = 0;
     r->depth = 1;
+    r->arrays = 0;
     r->last = RECORD;
     r->time_rank = NO_TIME;
     return 0;

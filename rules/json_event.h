@@ -3,7 +3,7 @@
  * Other people's events: a line of JSON (RFC 8259) straight into a struct event, in one pass and without a tree.
  *
  *   - {"a": {"b": 1}} and {"a.b": 1} are the field a.b. The elements of an array are values of its field, nested arrays and
- *     objects in arrays included; an empty array or object is no field.
+ *     objects in arrays included. An empty array or object is null, unless it stands in an array: then it is nothing.
  *   - A key that comes twice is an array. An integer that int64 cannot hold is a float. A lone surrogate becomes U+FFFD.
  *   - Bytes that are not UTF-8 stay as they are, although RFC 8259 section 8.1 forbids them: a log line is evidence, and whoever
  *     prints it must be able to escape any byte anyway. Everything else of the grammar is checked, also in what is skipped.
