@@ -79,9 +79,11 @@ static int settle_bounds(struct correlation *c, const struct yaml *y, struct dia
     return 0;
 }
 
-static int parse_bounds(struct ruleset *rs, struct correlation *c, const struct yaml *y, struct diag *diag)
+static int parse_bounds(struct ruleset *rs, struct correlation *c, const struct yaml *y,
+                        const struct warnings *warnings, struct diag *diag)
 {
     int64_t percentile = 50;
+    size_t n_errors = *warnings->n_errors;
     for (size_t i = 0; i < y->n; i++) {
         const struct yaml *key = y->keys[i], *value = y->items[i];
         int err = 0;
@@ -91,9 +93,12 @@ static int parse_bounds(struct ruleset *rs, struct correlation *c, const struct 
             err = yaml_int(value, 0, 100, &percentile, diag);
         else
             err = parse_bound(c, key, value, diag);
+        err = plan_note(warnings, err, diag);
         if (err < 0)
             return err;
     }
+    if (*warnings->n_errors > n_errors)
+        return 0;
     c->percentile = (uint32_t)percentile;
     bool wants_field = c->type >= CORRELATION_VALUE_COUNT && c->type <= CORRELATION_VALUE_PERCENTILE;
     if (wants_field && c->n_values == 0)
@@ -118,9 +123,13 @@ struct words {
     uint64_t used;
 };
 
+/* At the word, or where the words have been read up to. */
 static int words_error(const struct words *w, const char *what, struct str word)
 {
-    return plan_error(w->diag, w->y, "%s" STR_FMT, what, (int)MIN(word.len, (size_t)80), word.p);
+    const char *text = w->y->text.p;
+    bool is_part = word.len && word.p >= text && word.p < text + w->y->text.len;
+    return plan_error_in(w->diag, w->y, is_part ? (size_t)(word.p - text) : w->at, "%s" STR_FMT, what,
+                         (int)MIN(word.len, (size_t)80), word.p);
 }
 
 static struct str peek_word(struct words *w)
@@ -303,7 +312,8 @@ static int want_all(struct ruleset *rs, struct correlation *c)
     return 0;
 }
 
-int correlation_condition(struct ruleset *rs, struct correlation *c, const struct yaml *map, struct diag *diag)
+int correlation_condition(struct ruleset *rs, struct correlation *c, const struct yaml *map,
+                          const struct warnings *warnings, struct diag *diag)
 {
     const struct yaml *y = yaml_get(map, "condition");
     int err = 0;
@@ -315,7 +325,7 @@ int correlation_condition(struct ruleset *rs, struct correlation *c, const struc
     if (y && y->kind == YAML_SCALAR && y->text.len)
         err = parse_text(rs, c, y, diag);
     else if (y && y->kind == YAML_MAP && y->n)
-        err = parse_bounds(rs, c, y, diag);
+        err = parse_bounds(rs, c, y, warnings, diag);
     else if (y)
         return plan_error(diag, y, "condition of a correlation is a map such as {gte: 10}");
     return err < 0 ? err : want_all(rs, c);

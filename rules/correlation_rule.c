@@ -101,7 +101,8 @@ static int parse_timespan(const struct yaml *map, const struct yaml *at, int64_t
     return 0;
 }
 
-static int parse_aliases(struct ruleset *rs, const struct yaml *y, struct correlation *c, struct diag *diag)
+static int parse_aliases(struct ruleset *rs, const struct yaml *y, struct correlation *c,
+                         const struct warnings *warnings, struct diag *diag)
 {
     if (yaml_is_null(y))
         return 0;
@@ -115,12 +116,14 @@ static int parse_aliases(struct ruleset *rs, const struct yaml *y, struct correl
         return -ENOMEM;
     for (size_t i = 0; i < y->n; i++) {
         const struct yaml *rules = y->items[i];
-        if (rules->kind != YAML_MAP)
-            return plan_error(diag, rules, "an alias is a map of rule to field");
+        if (rules->kind != YAML_MAP) {
+            plan_note(warnings, plan_error(diag, rules, "an alias is a map of rule to field"), diag);
+            continue;
+        }
         for (size_t k = 0; k < rules->n; k++) {
             struct alias *a = &c->aliases[c->n_aliases++];
             if (rules->items[k]->kind != YAML_SCALAR || rules->items[k]->text.len == 0)
-                return plan_error(diag, rules->items[k], "an alias is a map of rule to field");
+                plan_note(warnings, plan_error(diag, rules->items[k], "an alias is a map of rule to field"), diag);
             if (arena_str(rs->arena, y->keys[i]->text, &a->name) < 0 ||
                 arena_str(rs->arena, rules->keys[k]->text, &a->rule) < 0 ||
                 arena_str(rs->arena, rules->items[k]->text, &a->field) < 0)
@@ -148,7 +151,7 @@ static int parse_group_by(struct ruleset *rs, const struct yaml *y, struct corre
     return 0;
 }
 
-static int check_keys(const struct yaml *map, struct diag *diag)
+static void check_keys(const struct yaml *map, const struct warnings *warnings, struct diag *diag)
 {
     static const char *const known[] = {"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"};
     for (size_t i = 0; i < map->n; i++) {
@@ -156,10 +159,11 @@ static int check_keys(const struct yaml *map, struct diag *diag)
         for (size_t k = 0; k < ARRAY_LEN(known); k++)
             is_known |= str_eq(map->keys[i]->text, str_of(known[k]));
         if (!is_known)
-            return plan_error(diag, map->keys[i], "a correlation has no '" STR_FMT "'",
-                              (int)MIN(map->keys[i]->text.len, (size_t)60), map->keys[i]->text.p);
+            plan_note(warnings,
+                      plan_error(diag, map->keys[i], "a correlation has no '" STR_FMT "'",
+                                 (int)MIN(map->keys[i]->text.len, (size_t)60), map->keys[i]->text.p),
+                      diag);
     }
-    return 0;
 }
 
 static int parse_generate(const struct yaml *map, const struct yaml *doc, struct correlation *c, struct diag *diag)
@@ -169,30 +173,19 @@ static int parse_generate(const struct yaml *map, const struct yaml *doc, struct
     return y ? yaml_bool(y, &c->is_generating, diag) : 0;
 }
 
-static int parse_rest(struct ruleset *rs, const struct yaml *map, struct correlation *c, struct diag *diag)
+/* What does not depend on type and rules. */
+static int parse_rest(struct ruleset *rs, const struct yaml *map, struct correlation *c,
+                      const struct warnings *warnings, struct diag *diag)
 {
-    int err = parse_group_by(rs, yaml_get(map, "group-by"), c, diag);
-    err = err < 0 ? err : parse_timespan(map, map, &c->timespan_ns, diag);
-    err = err < 0 ? err : parse_aliases(rs, yaml_get(map, "aliases"), c, diag);
-    if (err < 0)
-        return err;
+    int err = plan_note(warnings, parse_group_by(rs, yaml_get(map, "group-by"), c, diag), diag);
+    err = err < 0 ? err : plan_note(warnings, parse_timespan(map, map, &c->timespan_ns, diag), diag);
+    err = err < 0 ? err : plan_note(warnings, parse_aliases(rs, yaml_get(map, "aliases"), c, warnings, diag), diag);
     c->period_ns = MAX(c->timespan_ns, PERIOD_MIN_NS);
-    return correlation_condition(rs, c, map, diag);
+    return err;
 }
 
-int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc, struct diag *diag)
+static int parse_rules(struct ruleset *rs, const struct yaml *map, struct correlation *c, struct diag *diag)
 {
-    const struct yaml *map = yaml_get(doc, "correlation");
-    struct correlation *c = arena_alloc(rs->arena, sizeof(*c));
-    if (!c)
-        return -ENOMEM;
-    if (map->kind != YAML_MAP)
-        return plan_error(diag, map, "correlation must be a map");
-    int err = parse_type(map, map, &c->type, diag);
-    err = err < 0 ? err : check_keys(map, diag);
-    err = err < 0 ? err : parse_generate(map, doc, c, diag);
-    if (err < 0)
-        return err;
     const struct yaml *rules = yaml_get(map, "rules");
     bool is_in_words = c->type >= CORRELATION_TEMPORAL && yaml_str(map, "condition").len > 0;
     if (!rules && !is_in_words)
@@ -200,11 +193,28 @@ int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct
     const struct yaml *at = rules ? rules : yaml_get(map, "condition");
     c->line = at->line;
     c->col = at->col;
+    if (!rules)
+        return 0;
+    return correlation_texts(rs->arena, rules, CORRELATION_RULES_MAX, &c->rule_names, &c->n_rules, "rules", diag);
+}
+
+int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,
+                      const struct warnings *warnings, struct diag *diag)
+{
+    const struct yaml *map = yaml_get(doc, "correlation");
+    struct correlation *c = arena_alloc(rs->arena, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    if (map->kind != YAML_MAP)
+        return plan_error(diag, map, "correlation must be a map");
     c->entry = entry;
     entry->correlation = c;
-    if (rules)
-        err = correlation_texts(rs->arena, rules, CORRELATION_RULES_MAX, &c->rule_names, &c->n_rules, "rules", diag);
-    err = err < 0 ? err : parse_rest(rs, map, c, diag);
+    check_keys(map, warnings, diag);
+    plan_note(warnings, parse_generate(map, doc, c, diag), diag);
+    int err = parse_rest(rs, map, c, warnings, diag);
+    err = err < 0 ? err : parse_type(map, map, &c->type, diag);
+    err = err < 0 ? err : parse_rules(rs, map, c, diag);
+    err = err < 0 ? err : correlation_condition(rs, c, map, warnings, diag);
     if (err < 0)
         return err;
     entry->pub.timespan_ns = c->timespan_ns;

@@ -265,7 +265,8 @@ const struct expr *expr_new(struct arena *arena, enum expr_kind kind, const stru
 
 /* ---- correlation_rule.c ---- */
 
-int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc, struct diag *diag);
+int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,
+                      const struct warnings *warnings, struct diag *diag);
 
 /* A scalar or a list of 1 to max scalars, copied, each once. `what` names it in messages. */
 int correlation_texts(struct arena *arena, const struct yaml *y, size_t max, struct str **ret, size_t *ret_n,
@@ -275,7 +276,8 @@ int correlation_texts(struct arena *arena, const struct yaml *y, size_t max, str
 
 /* The condition (NULL: none is given) of a correlation whose type and rule names are known. A boolean condition may name the
  * rules where `rules` is not given. */
-int correlation_condition(struct ruleset *rs, struct correlation *c, const struct yaml *map, struct diag *diag);
+int correlation_condition(struct ruleset *rs, struct correlation *c, const struct yaml *map,
+                          const struct warnings *warnings, struct diag *diag);
 
 /* ---- correlation_link.c ---- */
 

@@ -256,7 +256,7 @@ static int add_correlation(struct adding *a)
     a->entry->pub.kind = RULE_CORRELATION;
     if (a->rs->n_correlations_added == CORRELATIONS_MAX)
         return plan_error(a->diag, a->doc, "more than %d correlations", CORRELATIONS_MAX);
-    int err = correlation_parse(a->rs, a->entry, a->doc, a->diag);
+    int err = correlation_parse(a->rs, a->entry, a->doc, a->warnings, a->diag);
     a->rs->n_correlations_added += err == 0;
     return err;
 }

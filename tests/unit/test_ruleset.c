@@ -141,14 +141,30 @@ static void test_refused(void **state)
     }
 }
 
+struct told {
+    int line, col;
+    const char *words;
+};
+
+static void check_told(const struct set *s, const struct told *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_there = false;
+        for (size_t k = 0; k < s->diags.n; k++) {
+            const struct diag *d = &s->diags.entries[k].diag;
+            is_there |= d->line == want[i].line && d->col == want[i].col && strstr(d->msg, want[i].words);
+        }
+        if (!is_there)
+            fail_msg("%d:%d %s is not told", want[i].line, want[i].col, want[i].words);
+    }
+    assert_int_equal(s->diags.errors, n);
+}
+
 /* Every error of a document, each at its place; the document counts once. */
 static void test_all_errors_in_one_pass(void **state)
 {
     (void)state;
-    static const struct {
-        int line, col;
-        const char *words;
-    } want[] = {
+    static const struct told want[] = {
         {2, 8, "'level'"},          {3, 11, "'tags'"},        {7, 7, "'foo'"},
         {8, 14, "parenthesis"},     {8, 19, "terminating ]"}, {9, 12, "a number"},
         {11, 9, "a value must be"}, {14, 11, "'two'"},        {15, 10, "'three'"},
@@ -159,16 +175,23 @@ static void test_all_errors_in_one_pass(void **state)
                           "---\n" D("{s: {f: 1}, condition: s}"));
     assert_int_equal(s.left_out, 1);
     assert_int_equal(ruleset_count(s.rules), 1);
-    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        bool is_there = false;
-        for (size_t k = 0; k < s.diags.n; k++) {
-            const struct diag *d = &s.diags.entries[k].diag;
-            is_there |= d->line == want[i].line && d->col == want[i].col && strstr(d->msg, want[i].words);
-        }
-        if (!is_there)
-            fail_msg("%d:%d %s is not told", want[i].line, want[i].col, want[i].words);
-    }
-    assert_int_equal(s.diags.errors, ARRAY_LEN(want));
+    check_told(&s, want, ARRAY_LEN(want));
+    set_clear(&s);
+}
+
+static void test_all_errors_of_a_correlation(void **state)
+{
+    (void)state;
+    static const struct told want[] = {
+        {4, 3, "'rulez'"}, {5, 13, "group-by"}, {6, 13, "timespan"}, {7, 16, "alias"},
+        {7, 28, "alias"},  {9, 20, "a number"}, {9, 23, "'foo'"},    {18, 9, "nosuch"},
+    };
+    struct set s = set_of("title: A\ncorrelation:\n  type: event_count\n  rulez: [x]\n  group-by: {a: b}\n"
+                          "  timespan: 5x\n  aliases: {k: [a], l: {r: {}}}\n  rules: [a, b]\n"
+                          "  condition: {gte: x, foo: 3}\n---\ntitle: B\ncorrelation:\n  type: temporal\n"
+                          "  timespan: 5m\n  rules: [a, b]\n  condition: >\n    a and\n    not nosuch\n");
+    assert_int_equal(s.left_out, 2);
+    check_told(&s, want, ARRAY_LEN(want));
     set_clear(&s);
 }
 
@@ -240,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_all_errors_in_one_pass),
+        cmocka_unit_test(test_all_errors_of_a_correlation),
         cmocka_unit_test(test_one_bad_document_leaves_the_others),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_mappings_refused),
