@@ -8,7 +8,7 @@
 #include "common/file.h"
 
 #define CASES_DETECTION_MIN   600
-#define CASES_CORRELATION_MIN 270
+#define CASES_CORRELATION_MIN 275
 #define CASE_MATCHES_MAX      64
 #define CASE_EVENTS_ARENA_MAX (8 * MIB)
 
