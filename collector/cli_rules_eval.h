@@ -34,6 +34,8 @@ uint8_t *eval_put_index(uint8_t *to, uint64_t index); /* up to EVAL_INDEX_MAX by
 struct eval_chunk { /* whole lines */
     char *data;     /* owned */
     size_t cap, len;
+    uint32_t *ends; /* of each line, before its newline; owned */
+    size_t n_lines, cap_lines;
     uint64_t seq, first_index;
     bool is_too_long; /* a single line, and only the start of it */
 };
@@ -50,6 +52,7 @@ void eval_input_clear(struct eval_input *in);
 
 /* The next lines into `to`, which keeps its memory from call to call. 1, 0 at the end, or a negative errno, once. */
 int eval_input_next(struct eval_input *in, struct eval_chunk *to);
+void eval_chunk_clear(struct eval_chunk *c);
 
 /* ---- cli_rules_eval_order.c ---- */
 

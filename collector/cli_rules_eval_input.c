@@ -99,17 +99,33 @@ static int skip_line(struct eval_input *in, struct eval_chunk *to)
     return 0;
 }
 
-static uint64_t count_lines(const struct eval_chunk *c)
+/* A chunk is at most a few times EVAL_LINE_MAX: offsets fit. */
+static int find_lines(struct eval_chunk *c)
 {
-    uint64_t n = 0;
     const char *end = c->data + c->len;
-    if (c->is_too_long)
-        return 1;
-    for (const char *p = c->data; p < end; n++) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        p = newline ? newline + 1 : end;
+    c->n_lines = 0;
+    for (const char *p = c->data; p < end;) {
+        const char *newline = c->is_too_long ? NULL : memchr(p, '\n', (size_t)(end - p));
+        if (c->n_lines == c->cap_lines) {
+            size_t cap = MAX(2 * c->cap_lines, (size_t)4096);
+            uint32_t *ends = reallocarray(c->ends, cap, sizeof(*ends));
+            if (!ends)
+                return -ENOMEM;
+            c->ends = ends;
+            c->cap_lines = cap;
+        }
+        p = newline ? newline : end;
+        c->ends[c->n_lines++] = (uint32_t)(p - c->data);
+        p++;
     }
-    return n;
+    return 0;
+}
+
+void eval_chunk_clear(struct eval_chunk *c)
+{
+    free(c->data);
+    free(c->ends);
+    *c = (struct eval_chunk){0};
 }
 
 int eval_input_next(struct eval_input *in, struct eval_chunk *to)
@@ -122,12 +138,14 @@ int eval_input_next(struct eval_input *in, struct eval_chunk *to)
     int err = skip_line(in, to);
     if (err == 0 && !in->is_end)
         err = read_lines(in, to);
+    if (err == 0 && to->len)
+        err = find_lines(to);
     if (err < 0)
         in->is_end = true;
     if (err < 0 || to->len == 0)
         return err;
     to->seq = in->next_seq++;
     to->first_index = in->next_index;
-    in->next_index += count_lines(to);
+    in->next_index += to->n_lines;
     return 1;
 }

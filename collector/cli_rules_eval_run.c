@@ -144,7 +144,7 @@ static int detect_line(struct worker *w, struct str line)
 static int detect_chunk(struct worker *w)
 {
     const struct eval_chunk *c = &w->chunk;
-    const char *p = c->data, *end = c->data + c->len;
+    size_t from = 0;
     w->index = c->first_index;
     w->totals.bytes += c->len;
     w->out.last_ts_ns = TIME_UNKNOWN;
@@ -152,13 +152,11 @@ static int detect_chunk(struct worker *w)
         note_bad(w, -EMSGSIZE, 0);
         return 0;
     }
-    for (; p < end; w->index++) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        const char *line_end = newline ? newline : end;
-        int err = detect_line(w, (struct str){p, (size_t)(line_end - p)});
+    for (size_t i = 0; i < c->n_lines; i++, w->index++) {
+        int err = detect_line(w, (struct str){c->data + from, c->ends[i] - from});
         if (err < 0)
             return err;
-        p = newline ? newline + 1 : end;
+        from = c->ends[i] + 1;
     }
     return 0;
 }
@@ -418,7 +416,7 @@ static void worker_clear(struct worker *w)
     json_event_reader_free(w->reader);
     hit_batch_free(w->out.hits);
     buf_clear(&w->out.text);
-    free(w->chunk.data);
+    eval_chunk_clear(&w->chunk);
 }
 
 /* The first worker is this thread. */
