@@ -201,6 +201,8 @@ static int run_test(struct run *r)
                     r->rule->is_silent ? "is silent: test the correlation that refers to it"
                                        : "cannot match: no mapping knows its log source");
     err = run_records(r, lines ? lines : events, lines != NULL);
+    if (err == 0)
+        err = matcher_flush(r->matcher, on_match, r); /* nothing more will come: what waited is decided */
     if (err < 0)
         return err;
     if ((int64_t)r->n_alerts != want)

@@ -122,6 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         for (int i = 0; i < EVENTS; i++)
             try_event(&fz, i);
+        fz.n_got = 0;
+        matcher_flush(fz.m, on_match, &fz);
         match_env_clear(&fz.env);
         matcher_free(fz.m);
         arena_free(scratch);
