@@ -55,7 +55,10 @@ static void print_check(const struct rules_job *job, const struct diag_entry *co
         print_entries_json(entries, ds->n, false);
         fputs("],\"warnings\":[", stdout);
         print_entries_json(entries, ds->n, true);
-        puts("]}");
+        putchar(']');
+        if (ds->dropped)
+            printf(",\"dropped\":%zu", ds->dropped);
+        puts("}");
         return;
     }
     for (size_t i = 0; i < ds->n; i++) {

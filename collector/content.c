@@ -11,7 +11,8 @@
 
 #include <errno.h>
 
-#define CONTENT_DIAGS_MAX 10000
+#define DIAGS_MAX      10000
+#define DIAGS_LINT_MAX 200000 /* for who asks for all of them */
 
 struct content {
     struct names *names;
@@ -221,7 +222,7 @@ int content_load_with(const struct collector_config *config, const struct conten
     struct content *c = calloc(1, sizeof(*c));
     if (!c)
         return diag_set(diag, -ENOMEM, "out of memory");
-    diags_init(&c->diags, CONTENT_DIAGS_MAX);
+    diags_init(&c->diags, options->is_linting ? DIAGS_LINT_MAX : DIAGS_MAX);
     c->names = names_new();
     c->ruleset = c->names ? ruleset_new(c->names) : NULL;
     c->decoders = c->names ? decoders_new(c->names) : NULL;

@@ -14,13 +14,35 @@ struct linker {
     int left_out;
 };
 
-static void leave_out(struct linker *l, struct rule_entry *e, const char *what, struct str name)
+static void leave_out_at(struct linker *l, struct rule_entry *e, int line, int col, const char *what, struct str name)
 {
     struct diag d;
-    diag_at(&d, 0, e->correlation->line, e->correlation->col, "correlation %s '" STR_FMT "'", what,
-            (int)MIN(name.len, (size_t)120), name.p);
+    diag_at(&d, 0, line, col, "correlation %s '" STR_FMT "'", what, (int)MIN(name.len, (size_t)120), name.p);
+    l->left_out += !e->is_left_out;
     ruleset_leave_out(e, l->diags, &d);
-    l->left_out++;
+}
+
+static void leave_out(struct linker *l, struct rule_entry *e, const char *what, struct str name)
+{
+    leave_out_at(l, e, e->correlation->line, e->correlation->col, what, name);
+}
+
+/* For what one of its rules is. */
+static void leave_out_for(struct linker *l, struct rule_entry *e, const char *what, size_t rule)
+{
+    const struct correlation *c = e->correlation;
+    const struct yaml *at = c->rule_places ? &c->rule_places[rule] : NULL;
+    leave_out_at(l, e, at ? at->line : c->line, at ? at->col : c->col, what, c->rule_names[rule]);
+}
+
+/* Tells of each rule that is not there. */
+static bool has_all_rules(struct linker *l, struct rule_entry *e)
+{
+    const struct correlation *c = e->correlation;
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (!ruleset_entry(l->rs, c->rule_names[i]))
+            leave_out_for(l, e, "refers to a rule that is not loaded:", i);
+    return !e->is_left_out;
 }
 
 /* Looks the rules up. Returns true when the correlation's fate is decided: all its rules are, or one is missing. */
@@ -29,17 +51,15 @@ static bool resolve(struct linker *l, struct rule_entry *e)
     struct correlation *c = e->correlation;
     uint8_t height = 0;
     int64_t reach_ns = 0;
+    if (!has_all_rules(l, e))
+        return true;
     for (size_t i = 0; i < c->n_rules; i++) {
         struct rule_entry *to = ruleset_entry(l->rs, c->rule_names[i]);
-        if (!to) {
-            leave_out(l, e, "refers to a rule that is not loaded:", c->rule_names[i]);
-            return true;
-        }
         if (to->kind == ENTRY_CORRELATION && to->height == 0)
             return false;
         for (size_t k = 0; k < i; k++) {
             if (c->rules[k] == to) {
-                leave_out(l, e, "refers twice to", c->rule_names[i]);
+                leave_out_for(l, e, "refers twice to", i);
                 return true;
             }
         }
@@ -182,7 +202,7 @@ static int link_correlation(struct linker *l, struct rule_entry *e)
     struct ruleset *rs = l->rs;
     for (size_t i = 0; i < e->correlation->n_rules && !e->is_left_out; i++)
         if (e->correlation->rules[i]->is_left_out)
-            leave_out(l, e, "refers to a rule that is not loaded:", e->correlation->rule_names[i]);
+            leave_out_for(l, e, "refers to a rule that is not loaded:", i);
     if (!e->is_left_out)
         check_aliases(l, e);
     if (e->is_left_out)

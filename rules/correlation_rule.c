@@ -184,6 +184,20 @@ static int parse_rest(struct ruleset *rs, const struct yaml *map, struct correla
     return err;
 }
 
+/* Where each of the rules is named, for what only linking finds. */
+static int note_places(struct ruleset *rs, const struct yaml *rules, struct correlation *c)
+{
+    struct yaml *places = arena_array(rs->arena, c->n_rules, sizeof(*places));
+    if (!places)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->n_rules; i++) {
+        const struct yaml *item = rules->kind == YAML_LIST ? rules->items[i] : rules;
+        places[i] = (struct yaml){.line = item->line, .col = item->col};
+    }
+    c->rule_places = places;
+    return 0;
+}
+
 static int parse_rules(struct ruleset *rs, const struct yaml *map, struct correlation *c, struct diag *diag)
 {
     const struct yaml *rules = yaml_get(map, "rules");
@@ -195,7 +209,8 @@ static int parse_rules(struct ruleset *rs, const struct yaml *map, struct correl
     c->col = at->col;
     if (!rules)
         return 0;
-    return correlation_texts(rs->arena, rules, CORRELATION_RULES_MAX, &c->rule_names, &c->n_rules, "rules", diag);
+    int err = correlation_texts(rs->arena, rules, CORRELATION_RULES_MAX, &c->rule_names, &c->n_rules, "rules", diag);
+    return err < 0 ? err : note_places(rs, rules, c);
 }
 
 int correlation_parse(struct ruleset *rs, struct rule_entry *entry, const struct yaml *doc,

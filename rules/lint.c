@@ -8,6 +8,16 @@
 
 #define KIDS_MAX 256 /* of one AND or OR that are compared with each other */
 
+void lint_logsource_key(const struct warnings *w, const struct yaml *key)
+{
+    static const char *const known[] = {"product", "category", "service", "definition"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_eq(key->text, str_of(known[i])))
+            return;
+    plan_warn(w, key, "a logsource is told by product, category and service; '" STR_FMT "' is not heeded",
+              (int)MIN(key->text.len, (size_t)80), key->text.p);
+}
+
 /* ---- values ---- */
 
 static bool holds_any(struct str text, const char *const *words, size_t n)
@@ -198,6 +208,23 @@ static void lint_field(const struct ruleset *rs, const struct rule_entry *e, con
                   (int)MIN(name.len, (size_t)80), name.p);
 }
 
+/* What correlations group by or count: told where the rule is named in them. */
+static void lint_edge(const struct ruleset *rs, const struct rule_entry *e, const struct mapping *m,
+                      const struct edge *edge, struct diags *diags)
+{
+    const struct correlation *c = edge->to;
+    struct yaml at = {.line = c->line, .col = c->col};
+    if (c->rule_places)
+        at = c->rule_places[edge->rule];
+    for (size_t i = 0; i < c->n_group + c->n_values; i++) {
+        struct str name = names_text(rs->names, edge->fields[i]);
+        if (!is_known(rs, e, m, edge->fields[i]))
+            plan_warn(&(struct warnings){diags, c->entry->pub.file, NULL}, &at,
+                      "the correlation needs field '" STR_FMT "', which is unknown for the log source of '%.100s'",
+                      (int)MIN(name.len, (size_t)80), name.p, e->pub.id);
+    }
+}
+
 void lint_fields(const struct ruleset *rs, const struct rule_entry *e, const struct mapping *m, struct diags *diags)
 {
     const struct leaf *before = NULL; /* `all` makes a leaf of each value */
@@ -209,4 +236,6 @@ void lint_fields(const struct ruleset *rs, const struct rule_entry *e, const str
             if (leaf->needles[i].op == NEEDLE_FIELD)
                 lint_field(rs, e, m, leaf, leaf->needles[i].other, diags);
     }
+    for (size_t i = 0; i < e->n_edges; i++)
+        lint_edge(rs, e, m, &e->edges[i], diags);
 }

@@ -8,6 +8,8 @@
 
 #include "rules/modifier.h"
 
+void lint_logsource_key(const struct warnings *w, const struct yaml *key);
+
 /* The values of one leaf. needles: in the order of values, or fewer where they wait for placeholders. */
 void lint_values(const struct warnings *w, const struct chain *c, const struct yaml *const *nodes, size_t n,
                  const struct leaf *leaf);
@@ -16,6 +18,6 @@ void lint_values(const struct warnings *w, const struct chain *c, const struct y
 void lint_detection(const struct warnings *w, const struct yaml *body, const struct selection *selections, size_t n,
                     const struct expr *expr, bool is_filter);
 
-/* Once compiled: fields of a detection that the mapping of its log source does not name, and that are neither ECS nor were
+/* Once compiled: fields of a detection, and those that correlations take from its events, that the mapping of its log source does not name, and that are neither ECS nor were
  * known before rules were loaded. */
 void lint_fields(const struct ruleset *rs, const struct rule_entry *e, const struct mapping *m, struct diags *diags);

@@ -91,8 +91,9 @@ struct correlation {
     struct str *rule_names; /* as referred to */
     struct rule_entry **rules;
     size_t n_rules;
-    struct str *group_by; /* as written: a field, or an alias */
-    name_id *group_names; /* what names it in a match */
+    const struct yaml *rule_places; /* n_rules of them, of which only line and col count; NULL: they stand in words */
+    struct str *group_by;           /* as written: a field, or an alias */
+    name_id *group_names;           /* what names it in a match */
     size_t n_group;
     struct str *value_fields; /* value_*: as written, likewise */
     size_t n_values;

@@ -3,7 +3,7 @@
  * One document of a rule file: what people see of the rule, what kind of document it is, and the part that is its own (detection.c,
  * correlation_rule.c). Checks everything that does not depend on rules to come, so that an error has its line.
  */
-#include "rules/plan.h"
+#include "rules/lint.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -189,6 +189,8 @@ static int get_logsource(struct adding *a)
     struct rule *r = &a->entry->pub;
     if (!y || y->kind != YAML_MAP)
         return plan_error(a->diag, y ? y : a->doc, "a detection needs a logsource");
+    for (size_t i = 0; a->rs->is_linting && i < y->n; i++)
+        lint_logsource_key(a->warnings, y->keys[i]);
     struct adding part = *a;
     part.doc = y;
     size_t errors = *a->warnings->n_errors;
