@@ -57,10 +57,10 @@ static void test_warned(void **state)
         {D("  s: {f: 1, nosuch: 2}\n  condition: s\n"), "'nosuch' is unknown for this log source", 4, 13},
         {D("  s: {f|fieldref: nosuch}\n  condition: s\n"), "'nosuch' is unknown for this log source", 4, 7},
         {"title: T\nlogsource: {product: test, produkt: x}\ndetection: {s: {f: 1}, condition: s}\n", "'produkt'", 2,
-         27},
+         28},
         {D("  s: {f: 1}\n  condition: s\n") "---\ntitle: C\ncorrelation: {type: event_count, rules: [T], timespan: 1m, "
                                             "group-by: [f, who], condition: {gte: 2}}\n",
-         "'who'", 8, 41},
+         "'who'", 8, 42},
         {D("  s: {nosuch|contains|all: [ab, cd]}\n  condition: s\n"), "'nosuch' is unknown", 4, 7},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -375,14 +375,12 @@ static void test_placeholders(void **state)
 static void test_time_of_the_event(void **state)
 {
     (void)state;
-    struct set s = set_good(SEL("'@timestamp|hour': 0, '@timestamp|year': 1970, '@timestamp|startswith': 1970-01-01T, "
-                                "f: x") "---\n"
-                                        "name: b\ntitle: B\n" LOGSOURCE
-                                        "detection: {s: {'@timestamp|hour|gte': 1}, condition: s}\n---\n"
-                                        "name: c\ntitle: C\n" LOGSOURCE
-                                        "detection: {s: {'@timestamp|exists': true}, condition: s}\n---\n"
-                                        "name: d\ntitle: D\n" LOGSOURCE
-                                        "detection: {s: {'@timestamp': null}, condition: s}\n");
+    struct set s = set_good(
+        SEL("'@timestamp|hour': 0, '@timestamp|year': 1970, '@timestamp|startswith': 1970-01-01T, "
+            "f: x") "---\n"
+                    "name: b\ntitle: B\n" LOGSOURCE "detection: {s: {'@timestamp|hour|gte': 1}, condition: s}\n---\n"
+                    "name: c\ntitle: C\n" LOGSOURCE "detection: {s: {'@timestamp|exists': true}, condition: s}\n---\n"
+                    "name: d\ntitle: D\n" LOGSOURCE "detection: {s: {'@timestamp': null}, condition: s}\n");
     assert_int_equal(matches(&s, "f", "x", NULL), 2);
     assert_int_equal(matches(&s, "f", "y", NULL), 1);
     assert_int_equal(matches(&s, "@timestamp", "2026-11-23T22:00:00Z", "f", "x", NULL), 2); /* its own goes first */
