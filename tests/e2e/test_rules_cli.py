@@ -110,10 +110,16 @@ detection:
 
 
 @pytest.mark.skipif(not CORPORA, reason="VONGGAC_CORPORA names no folder")
-def test_check_sigmahq():
+def test_check_sigmahq(tmp_path):
+    """All of it loads but for placeholders without a value, each of which is named; with values all of it does."""
     status, out = check(pathlib.Path(CORPORA) / "sigmahq")
     assert status == 1 and len({e["file"] for e in out["rejected"]}) + out["loaded"] == 3780
     assert all(e["error"].startswith("placeholder '") for e in out["rejected"])
+    names = {e["error"].split("'")[1] for e in out["rejected"]}
+    values = tmp_path / "values.yml"
+    values.write_text("".join(f"{name}: [10.0.0.0/8]\n" for name in names))
+    status, out = check("--placeholders", values, pathlib.Path(CORPORA) / "sigmahq")
+    assert status == 0 and out["loaded"] == 3780 and out["rejected"] == []
 
 
 # ---- import ----
