@@ -276,7 +276,7 @@ static void add_random_string(struct buf *b)
                                         " ",
                                         "\\u1234"};
     buf_append_z(b, "\"");
-    for (unsigned n = roll(4); n > 0; n--)
+    for (unsigned n = roll(roll(6) ? 4 : 40); n > 0; n--) /* now and then beyond a block of the scanner */
         buf_append_z(b, parts[roll(ARRAY_LEN(parts))]);
     buf_append_z(b, "\"");
 }
