@@ -10,7 +10,7 @@
 #include "common/buf.h"
 #include "common/names.h"
 
-#define EVENT_FIELDS_MAX 256
+#define EVENT_FIELDS_MAX 1024
 
 enum value_type { VALUE_STR, VALUE_INT, VALUE_FLOAT, VALUE_BOOL, VALUE_NULL };
 
