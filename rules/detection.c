@@ -330,10 +330,10 @@ struct expansion {
     char text[EXPANDED_MAX]; /* what is put together so far */
 };
 
+/* As pySigma has it: what looks like a placeholder is one, and a rule is refused rather than left without its value. */
 static bool is_placeholder_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.';
+    return c != '%' && c != '\\' && c != '*' && c != '?';
 }
 
 /* Length of the %name% at the start of s with its percent signs, or 0. */
