@@ -26,7 +26,6 @@ struct rules_job {
     struct collector_config config;
     struct strlist own[3]; /* the configuration's lists, put back before it is cleared */
     struct arena *arena;
-    struct yaml samples; /* map */
 };
 
 /* clang-format off */

@@ -4,77 +4,28 @@
  */
 #include "collector/cli_placeholders.h"
 #include "collector/cli_rules.h"
-#include "common/file.h"
 #include "rules/plan.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #define PATHS_MAX        1000
-#define SAMPLES_MAX      1000
-#define SAMPLE_YAML_MAX  (64 * MIB)
+#define PLACEHOLDERS_MAX (64 * MIB)
 #define CONFIG_DIAGS_MAX 50
 
 /* ---- placeholders ---- */
 
-static int take_sample(struct rules_job *job, struct yaml *name, struct yaml *values)
-{
-    if (job->samples.n == SAMPLES_MAX || yaml_get(&job->samples, name->text.p))
-        return 0;
-    job->samples.keys[job->samples.n] = name;
-    job->samples.items[job->samples.n++] = values;
-    return 0;
-}
-
-static bool may_have_samples(struct str text)
-{
-    static const char word[] = "test_placeholders";
-    return text.len && memmem(text.p, text.len, word, sizeof(word) - 1);
-}
-
-static int find_samples(const char *path, void *ctx)
-{
-    struct rules_job *job = ctx;
-    CLEANUP(buf_clear) struct buf text = BUF_INIT(YAML_BYTES_MAX);
-    struct yaml **docs;
-    size_t n;
-    if (!str_ends(str_of(path), STR(".yml")) && !str_ends(str_of(path), STR(".yaml")))
-        return 0;
-    if (file_read(path, &text) < 0 || !may_have_samples(buf_str(&text)) ||
-        yaml_parse(buf_str(&text), job->arena, &docs, &n, NULL) < 0)
-        return 0; /* loading will say what is wrong */
-    for (size_t i = 0; i < n; i++) {
-        const struct yaml *samples = docs[i] ? yaml_get(docs[i], "test_placeholders") : NULL;
-        for (size_t k = 0; samples && samples->kind == YAML_MAP && k < samples->n; k++)
-            take_sample(job, samples->keys[k], samples->items[k]);
-    }
-    return 0;
-}
-
-static int use_samples(struct rules_job *job)
-{
-    job->samples.kind = YAML_MAP;
-    job->samples.keys = arena_array(job->arena, SAMPLES_MAX, sizeof(struct yaml *));
-    job->samples.items = arena_array(job->arena, SAMPLES_MAX, sizeof(struct yaml *));
-    if (!job->samples.keys || !job->samples.items)
-        return -ENOMEM;
-    for (size_t i = 0; i < job->config.rules.n; i++)
-        file_walk(job->config.rules.items[i], "", find_samples, job);
-    job->config.placeholders = &job->samples;
-    return 0;
-}
-
 /* 0, or a negative errno that has been told. */
 static int use_placeholders(struct rules_job *job)
 {
-    int r = job->config_path ? 0 : use_samples(job);
     const struct yaml *given = NULL;
-    if (r == 0 && job->placeholders_path) {
-        r = cli_placeholders(job->placeholders_path, job->arena, &given);
-        if (r < 0)
-            return r;
-        r = cli_placeholders_join(given, job->config.placeholders, job->arena, &job->config.placeholders);
-    }
+    job->options.takes_samples = !job->config_path;
+    if (!job->placeholders_path)
+        return 0;
+    int r = cli_placeholders(job->placeholders_path, job->arena, &given);
+    if (r < 0)
+        return r;
+    r = cli_placeholders_join(given, job->config.placeholders, job->arena, &job->config.placeholders);
     if (r < 0)
         cli_fail("%s", strerror(-r));
     return r;
@@ -130,7 +81,7 @@ static int prepare(struct rules_job *job)
     else if (!job->config_path)
         need_no_mappings(job);
     job->config.decoders = job->decoders.n ? as_strlist(&job->decoders) : job->config.decoders;
-    job->arena = arena_new(SAMPLE_YAML_MAX);
+    job->arena = arena_new(PLACEHOLDERS_MAX);
     if (!job->arena)
         cli_fail("%s", strerror(ENOMEM));
     return job->arena ? use_placeholders(job) : -ENOMEM;

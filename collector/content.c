@@ -20,6 +20,7 @@ struct content {
     struct decoders *decoders;
     struct diags diags;
     size_t n_rejected;
+    bool takes_samples;
 };
 
 typedef int (*add_fn)(struct content *c, struct str text, const char *path);
@@ -80,70 +81,6 @@ static int load_paths(struct content *c, const struct strlist *paths, add_fn add
     return 0;
 }
 
-/* ---- rules: many files, so they are read ahead ---- */
-
-struct listing {
-    const char *root;
-    char **paths;
-    size_t n, cap;
-};
-
-static int list_file(const char *path, void *ctx)
-{
-    struct listing *l = ctx;
-    if (strcmp(path, l->root) != 0 && !is_yaml(path))
-        return 0;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 256;
-        char **grown = reallocarray(l->paths, cap, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        l->paths = grown;
-        l->cap = cap;
-    }
-    l->paths[l->n] = strdup(path);
-    return l->paths[l->n] ? (l->n++, 0) : -ENOMEM;
-}
-
-static void listing_clear(struct listing *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->paths[i]);
-    free(l->paths);
-}
-
-static int add_rules(struct content *c, struct yaml_file *f)
-{
-    int r = 1;
-    if (f->read_err == -ENOMEM || f->err == -ENOMEM)
-        return -ENOMEM;
-    if (f->read_err < 0)
-        cannot_read(c, f->path, f->read_err);
-    else if (f->err < 0)
-        diags_add(&c->diags, f->path, false, &f->diag);
-    else
-        r = ruleset_add_documents(c->ruleset, f->docs, f->n, &f->arena, f->path, &c->diags);
-    c->n_rejected += r > 0 ? (size_t)r : 0;
-    return r < 0 ? r : 0;
-}
-
-static int load_rules(struct content *c, const struct strlist *paths, struct diag *diag)
-{
-    CLEANUP(listing_clear) struct listing files = {0};
-    for (size_t i = 0; i < paths->n; i++) {
-        files.root = paths->items[i];
-        int err = file_walk(paths->items[i], "", list_file, &files);
-        if (err < 0)
-            return diag_set(diag, err, "%s: %s", paths->items[i], strerror(-err));
-    }
-    struct yaml_ahead *ahead = yaml_ahead_new(files.paths, files.n);
-    int err = ahead ? 0 : -ENOMEM;
-    for (struct yaml_file *f; err == 0 && (f = yaml_ahead_next(ahead));)
-        err = add_rules(c, f);
-    yaml_ahead_free(ahead);
-    return err;
-}
-
 /* ---- placeholders ---- */
 
 static int add_placeholder(struct content *c, const char *name, const struct yaml *values)
@@ -176,6 +113,91 @@ static int add_placeholders(struct content *c, const struct yaml *map)
     return 0;
 }
 
+/* `test_placeholders: {admin_networks: [10.0.9.0/24]}` of a document; the first that has a name gives its values. */
+static int add_samples(struct content *c, const struct yaml *doc)
+{
+    const struct yaml *samples = yaml_get(doc, "test_placeholders");
+    for (size_t i = 0; samples && samples->kind == YAML_MAP && i < samples->n; i++) {
+        const char *name = samples->keys[i]->text.p;
+        int err = ruleset_has_placeholder(c->ruleset, name) ? 0 : add_placeholder(c, name, samples->items[i]);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* ---- rules: many files, so they are read ahead ---- */
+
+struct listing {
+    const char *root;
+    char **paths;
+    size_t n, cap;
+};
+
+static int list_file(const char *path, void *ctx)
+{
+    struct listing *l = ctx;
+    if (strcmp(path, l->root) != 0 && !is_yaml(path))
+        return 0;
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 256;
+        char **grown = reallocarray(l->paths, cap, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        l->paths = grown;
+        l->cap = cap;
+    }
+    l->paths[l->n] = strdup(path);
+    return l->paths[l->n] ? (l->n++, 0) : -ENOMEM;
+}
+
+static void listing_clear(struct listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->paths[i]);
+    free(l->paths);
+}
+
+static int add_documents(struct content *c, struct yaml_file *f)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < f->n && c->takes_samples; i++)
+        err = add_samples(c, f->docs[i]);
+    return err < 0 ? err : ruleset_add_documents(c->ruleset, f->docs, f->n, &f->arena, f->path, &c->diags);
+}
+
+static int add_rules(struct content *c, struct yaml_file *f)
+{
+    int r = 1; /* left out */
+    if (f->read_err == -ENOMEM || f->err == -ENOMEM)
+        return -ENOMEM;
+    if (f->read_err < 0)
+        cannot_read(c, f->path, f->read_err);
+    else if (f->err < 0)
+        diags_add(&c->diags, f->path, false, &f->diag);
+    else
+        r = add_documents(c, f);
+    c->n_rejected += r > 0 ? (size_t)r : 0;
+    return r < 0 ? r : 0;
+}
+
+static int load_rules(struct content *c, const struct strlist *paths, struct diag *diag)
+{
+    CLEANUP(listing_clear) struct listing files = {0};
+    for (size_t i = 0; i < paths->n; i++) {
+        files.root = paths->items[i];
+        int err = file_walk(paths->items[i], "", list_file, &files);
+        if (err < 0)
+            return diag_set(diag, err, "%s: %s", paths->items[i], strerror(-err));
+    }
+    struct yaml_ahead *ahead = yaml_ahead_new(files.paths, files.n);
+    int err = ahead ? 0 : -ENOMEM;
+    for (struct yaml_file *f; err == 0 && (f = yaml_ahead_next(ahead));)
+        err = add_rules(c, f);
+    yaml_ahead_free(ahead);
+    return err;
+}
+
 /* Names of fields that decoders give, so that a rule's field can be told from a misspelt one. Decoders with errors are not
  * our business here. */
 static int know_fields(struct content *c, const struct collector_config *config)
@@ -193,6 +215,7 @@ static int know_fields(struct content *c, const struct collector_config *config)
 static int load(struct content *c, const struct collector_config *config, const struct content_options *options,
                 struct diag *diag)
 {
+    c->takes_samples = options->takes_samples;
     int err = options->is_linting ? know_fields(c, config) : 0;
     if (options->is_without_mapping)
         err = err < 0 ? err : ruleset_without_mapping(c->ruleset);

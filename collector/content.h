@@ -15,7 +15,8 @@ struct content;
 struct content_options {
     bool is_without_mapping; /* rules keep their authors' field names: ruleset_without_mapping */
     bool is_without_decoders;
-    bool is_linting; /* also warn of what loads and is probably a mistake: ruleset_lint */
+    bool takes_samples; /* placeholders without a value get those of the rules' own `test_placeholders` */
+    bool is_linting;    /* also warn of what loads and is probably a mistake: ruleset_lint */
 };
 
 /* Loads mappings, rules and decoders. What cannot be used is left out and said in the content's diags; the rest stands.

@@ -107,11 +107,22 @@ struct ruleset *ruleset_free(struct ruleset *rs)
     return NULL;
 }
 
-int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value)
+static struct placeholder *find_placeholder(const struct ruleset *rs, const char *name)
 {
     struct placeholder *p = rs->placeholders;
     while (p && !str_eq(p->name, str_of(name)))
         p = p->next;
+    return p;
+}
+
+bool ruleset_has_placeholder(const struct ruleset *rs, const char *name)
+{
+    return find_placeholder(rs, name) != NULL;
+}
+
+int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value)
+{
+    struct placeholder *p = find_placeholder(rs, name);
     if (!*name || rs->is_compiled)
         return -EINVAL;
     if (!p) {

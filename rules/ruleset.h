@@ -59,6 +59,7 @@ struct ruleset *ruleset_free(struct ruleset *rs); /* NULL is fine; always return
 /* One value of a placeholder (`field|expand: '%name%'`); call it again for each further value. A rule whose placeholder has
  * no value is left out by ruleset_compile, with a message that names it. Copies. 0, -EINVAL (empty name) or -ENOMEM. */
 int ruleset_placeholder(struct ruleset *rs, const char *name, struct str value);
+bool ruleset_has_placeholder(const struct ruleset *rs, const char *name);
 
 /* One file of rules/mappings: which events belong to a log source, and which ECS field each Sigma field is. */
 int ruleset_add_mapping(struct ruleset *rs, struct str text, const char *file, struct diags *diags);
