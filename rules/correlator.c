@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#define AHEAD         12
 #define EXPIRE_SHARES 4  /* looked at with each chunk of events that comes with a new second, ... */
 #define EXPIRE_PART   16 /* ... or this part of them */
 
@@ -88,11 +89,36 @@ void correlator_begin(struct correlator *co, struct hit_batch *const *batches, s
         hit_batch_reset(co->shards[i].out);
 }
 
+/* Groups are met at random: what hits to come will need is fetched while this one is at work. */
+struct ahead {
+    size_t at, n;
+    uint32_t hashes[AHEAD];
+};
+
+static void look_ahead(const struct groups *gs, const struct hit_list *list, struct ahead *a)
+{
+    const struct hit *h = hit_next(list, &a->at);
+    size_t mask = gs->n_buckets - 1, i = a->n++;
+    a->hashes[i % AHEAD] = h ? (uint32_t)h->hash : 0;
+    __builtin_prefetch(&gs->buckets[a->hashes[i % AHEAD] & mask]);
+    if (i < AHEAD)
+        return;
+    const struct group *g = gs->buckets[a->hashes[(i - AHEAD / 3) % AHEAD] & mask];
+    __builtin_prefetch(g);
+    g = gs->buckets[a->hashes[(i - 2 * AHEAD / 3) % AHEAD] & mask];
+    if (g && g->n)
+        __builtin_prefetch(g->cells + (g->n - 1) * (size_t)share_of(gs, g)->cell_size);
+}
+
 static int run_list(struct correlator *co, struct shard *s, const struct hit_list *list, int64_t newest_ns)
 {
     int ret = 0;
     size_t at = 0;
+    struct ahead ahead = {0};
+    for (size_t i = 0; i < AHEAD && ahead.at < list->len; i++)
+        look_ahead(&s->groups, list, &ahead);
     for (const struct hit *h; (h = hit_next(list, &at));) {
+        look_ahead(&s->groups, list, &ahead);
         s->cause_ns = MAX(newest_ns, h->newest_ns);
         groups_set_now(&s->groups, s->cause_ns);
         int64_t late_ns = MAX(co->decided_ns, time_minus(s->cause_ns, co->options.lateness_ns));
