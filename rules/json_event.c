@@ -57,9 +57,6 @@ struct json_event_reader {
 static const char *const time_names[] = {
     "@timestamp",
     "timestamp",
-    "_time",
-    "time",
-    "ts",
     "EventTime",
     "TimeCreated",
     "TimeCreated.SystemTime",
@@ -71,6 +68,11 @@ static const char *const time_names[] = {
     "eventTime",
     "UtcTime",
     "CreationUtcTime",
+    "TimeGenerated",
+    "Timestamp",
+    "_time",
+    "time",
+    "ts",
     "event.created",
 };
 

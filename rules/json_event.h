@@ -7,9 +7,9 @@
  *   - A key that comes twice is an array. An integer that int64 cannot hold is a float. A lone surrogate becomes U+FFFD.
  *   - Bytes that are not UTF-8 stay as they are, although RFC 8259 section 8.1 forbids them: a log line is evidence, and whoever
  *     prints it must be able to escape any byte anyway. Everything else of the grammar is checked, also in what is skipped.
- *   - The time is that of the first of these fields that has one: @timestamp, timestamp, _time, time, ts, EventTime,
- *     TimeCreated (also .SystemTime, .#attributes.SystemTime, and below System. or Event.System.), eventTime, UtcTime,
- *     CreationUtcTime, event.created. RFC 3339 and "YYYY-MM-DD hh:mm:ss[.fff]" (UTC unless it says otherwise); numbers, and
+ *   - The time is that of the first of these fields that has one: @timestamp, timestamp, EventTime, TimeCreated (also .SystemTime,
+ *     .#attributes.SystemTime, and below System. or Event.System.), eventTime, UtcTime, CreationUtcTime, TimeGenerated, Timestamp,
+ *     _time, time, ts, event.created. RFC 3339 and "YYYY-MM-DD hh:mm:ss[.fff]" (UTC unless it says otherwise); numbers, and
  *     texts that are one, are seconds since 1970 below 1e11, milliseconds below 1e14, microseconds below 1e17, else nanoseconds.
  *
  * One reader a thread. It remembers keys (at most JSON_EVENT_KEYS_MAX), which is all that grows.
