@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from sigma_reference import Story, detection_holds
+from sigma_reference import Story, detection_holds, everything, text, values
 
 VONGGAC = pathlib.Path(os.environ.get("VONGGAC_BUILD", pathlib.Path(__file__).parents[2] / "build")) / "collector/vonggac"
 ROUNDS = int(os.environ.get("VONGGAC_ROUNDS", "25"))
@@ -39,7 +39,7 @@ def evaluate(folder, documents, events, *options):
 # ---- detections
 
 def some(rng, make, chance=0.4):
-    return [make() for _ in range(rng.randint(2, 3))] if rng.random() < chance else make()
+    return [make() for _ in range(rng.choice([2, 2, 3, 3, 9, 15]))] if rng.random() < chance else make()
 
 
 def string_item(rng):
@@ -149,6 +149,10 @@ def test_random_detections(tmp_path, part):
         for r in rules:
             assert (r["title"] in have) == detection_holds(r, e), (e, r)
         assert len(have) == len(set(have))
+    for m in found:
+        for why in m["matched"]:
+            there = values(events[m["event"]], why["field"]) if why["field"] else everything(events[m["event"]])
+            assert why["value"] in [text(v) for v in there if v is not None] + [""], (why, events[m["event"]])
 
 
 # ---- correlations
