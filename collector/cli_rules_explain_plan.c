@@ -259,6 +259,57 @@ static json_t *explain_any(struct explaining *x, const struct rule_entry *e, int
     return out;
 }
 
+static const char *type_of(const struct correlation *c)
+{
+    static const char *const types[] = {
+        [CORRELATION_EVENT_COUNT] = "event_count",
+        [CORRELATION_VALUE_COUNT] = "value_count",
+        [CORRELATION_VALUE_SUM] = "value_sum",
+        [CORRELATION_VALUE_AVG] = "value_avg",
+        [CORRELATION_VALUE_PERCENTILE] = "value_percentile",
+        [CORRELATION_TEMPORAL] = "temporal",
+        [CORRELATION_TEMPORAL_ORDERED] = "temporal_ordered",
+    };
+    return types[c->type];
+}
+
+static void write_term(const struct correlation *c, const struct term *term, struct buf *out)
+{
+    const char *separator = "";
+    for (size_t i = 0; i < c->n_rules; i++) {
+        bool is_needed = term->need >> i & 1;
+        if (!is_needed && !(term->absent >> i & 1))
+            continue;
+        buf_printf(out, "%s%s" STR_FMT, separator, is_needed ? "" : "not ", (int)MIN(c->rule_names[i].len, (size_t)100),
+                   c->rule_names[i].p);
+        separator = c->type == CORRELATION_TEMPORAL_ORDERED && is_needed ? ", then " : " and ";
+    }
+}
+
+/* "sum of bytes > 100 and <= 200", "a and not b, or c": what must hold in the window. */
+static json_t *condition_of(const struct correlation *c)
+{
+    static const char *const signs[] = {"<", "<=", ">", ">=", "=", "not"};
+    CLEANUP(buf_clear) struct buf out = BUF_INIT(64 * KIB);
+    for (size_t i = 0; i < c->n_values; i++)
+        buf_printf(&out, "%s" STR_FMT, i ? ", " : "", (int)MIN(c->value_fields[i].len, (size_t)100),
+                   c->value_fields[i].p);
+    if (c->type == CORRELATION_VALUE_PERCENTILE)
+        buf_printf(&out, ", percentile %u", c->percentile);
+    for (size_t i = 0; i < c->n_bounds; i++)
+        buf_printf(&out, "%s%s %.9g",
+                   i             ? " and "
+                   : c->n_values ? " "
+                                 : "",
+                   signs[c->bounds[i].op], (double)c->bounds[i].value / (double)FIXED_ONE);
+    for (size_t i = 0; i < c->n_terms; i++) {
+        if (i)
+            buf_append_z(&out, ", or ");
+        write_term(c, &c->terms[i], &out);
+    }
+    return to_json_text(buf_str(&out));
+}
+
 static void add_correlation(struct explaining *x, const struct rule_entry *e, json_t *to, int depth)
 {
     const struct correlation *c = e->correlation;
@@ -267,6 +318,9 @@ static void add_correlation(struct explaining *x, const struct rule_entry *e, js
         json_array_append_new(rules, explain_any(x, c->rules[i], depth + 1));
     for (size_t i = 0; i < c->n_group; i++)
         json_array_append_new(groups, to_json_text(c->group_by[i]));
+    json_object_set_new(to, "type", json_string(type_of(c)));
+    json_object_set_new(to, "condition", condition_of(c));
+    json_object_set_new(to, "waits", json_boolean(c->is_deferred)); /* more events could take a trigger back */
     json_object_set_new(to, "timespan_s", json_real((double)c->timespan_ns / 1e9));
     json_object_set_new(to, "group_by", groups);
     if (x->event)

@@ -183,7 +183,9 @@ static void print_rule(const json_t *rule, int depth)
     if (!is_correlation)
         return;
     indent(depth);
-    printf("correlation within %g s, by", json_real_value(json_object_get(rule, "timespan_s")));
+    printf("%s: %s within %g s%s, by", text(rule, "type"), text(rule, "condition"),
+           json_real_value(json_object_get(rule, "timespan_s")),
+           json_is_true(json_object_get(rule, "waits")) ? " (certain only when late events have come)" : "");
     json_array_foreach(json_object_get(rule, "group_by"), i, one) printf("%s %s", i ? "," : "", json_string_value(one));
     puts(json_array_size(json_object_get(rule, "group_by")) ? ", over" : " nothing, over");
     json_array_foreach(json_object_get(rule, "rules"), i, one) print_rule(one, depth + 1);

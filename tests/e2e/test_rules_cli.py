@@ -316,6 +316,25 @@ def test_explain_agrees_with_eval(tmp_path):
     assert some >= 2
 
 
+def test_explain_a_correlation(tmp_path):
+    path = rule(tmp_path / "a.yml", 1)
+    path.write_text(path.read_text() + """---
+title: Counted
+correlation: {type: value_count, rules: [00000000-0000-4000-8000-000000000001], group-by: [user.name], timespan: 1m,
+  condition: {field: source.ip, gte: 3, lt: 9}}
+---
+title: Both
+correlation: {type: temporal, rules: [00000000-0000-4000-8000-000000000001, Counted], timespan: 5m,
+  condition: Counted and not 00000000-0000-4000-8000-000000000001}
+""")
+    r = rules("explain", path, "--json", "--id", "Counted", *MAPPINGS)
+    out = json.loads(r.stdout)
+    assert (out["type"], out["condition"], out["waits"]) == ("value_count", "source.ip >= 3 and < 9", True)
+    assert out["rules"][0]["kind"] == "detection"
+    text = rules("explain", path, "--id", "Both", *MAPPINGS).stdout
+    assert "temporal: not 00000000-0000-4000-8000-000000000001 and Counted within 300 s" in text
+
+
 def test_explain_wrong_use(tmp_path):
     path = rule(tmp_path / "a.yml", 1)
     assert rules("explain", *MAPPINGS).returncode == 2
