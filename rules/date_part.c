@@ -155,3 +155,15 @@ bool date_part(struct str text, enum date_part part, int64_t *ret)
     }
     return false;
 }
+
+bool date_part_can_be(enum date_part part, double n)
+{
+    static const struct {
+        int least, most;
+    } range[] = {[DATE_MINUTE] = {0, 59}, [DATE_HOUR] = {0, 23},  [DATE_DAY] = {1, 31},
+                 [DATE_WEEK] = {1, 53},   [DATE_MONTH] = {1, 12}, [DATE_YEAR] = {0, 9999}};
+    for (int i = range[part].least; i <= range[part].most; i++)
+        if (!(n < i) && !(n > i))
+            return part != DATE_NONE;
+    return false;
+}

@@ -14,3 +14,5 @@ enum date_part { DATE_NONE, DATE_MINUTE, DATE_HOUR, DATE_DAY, DATE_WEEK, DATE_MO
  * no year, hence no week), and numbers since 1970: seconds below 1e11, milliseconds below 1e14, microseconds below 1e17,
  * else nanoseconds. Weeks are ISO 8601's. Returns false where there is no such number. */
 bool date_part(struct str text, enum date_part part, int64_t *ret);
+
+bool date_part_can_be(enum date_part part, double n); /* whether a calendar has that number */

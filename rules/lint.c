@@ -49,6 +49,8 @@ static void lint_needle(const struct warnings *w, const struct chain *c, const s
                   (int)MIN(c->field.len, (size_t)80), c->field.p);
     else if (p->op == NEEDLE_CIDR && p->cidr.bits == (p->cidr.is_v4 ? 96 : 0))
         plan_warn(w, node, "this network holds every address");
+    else if (p->op == NEEDLE_PART && !date_part_can_be(p->part, p->number))
+        plan_warn(w, node, "no date has such a number: this never matches");
     else if (c->kind == MODIFIER_ALL && looks_like_regex(node->text))
         plan_warn(w, node, "looks like a regular expression, but there is no 're': it is taken word for word");
 }

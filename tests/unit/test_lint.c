@@ -45,6 +45,8 @@ static void test_warned(void **state)
         {D("  s: {f|re: '[0-9]{4}'}\n  condition: s\n"), "tried on every value", 4, 13},
         {D("  s: {f|cidr: 0.0.0.0/0}\n  condition: s\n"), "every address", 4, 15},
         {D("  s: {f|contains: 'a\\d+b'}\n  condition: s\n"), "looks like a regular expression", 4, 19},
+        {D("  s: {f|hour: 24}\n  condition: s\n"), "no date has such a number", 4, 15},
+        {D("  s: {f|month: 1.5}\n  condition: s\n"), "no date has such a number", 4, 16},
         {D("  s: {f: '^root$'}\n  condition: s\n"), "looks like a regular expression", 4, 10},
         {D("  s: {f|contains|all: a}\n  condition: s\n"), "no meaning with a single value", 4, 7},
         {D("  s: {f: 1}\n  t: {f: 2}\n  condition: s\n"), "does not use selection 't'", 5, 3},
@@ -78,6 +80,7 @@ static void test_not_warned(void **state)
 {
     (void)state;
     static const char *const cases[] = {
+        D("  s: {f|hour: [0, 23], g|week: 53, h|year: 2026}\n  condition: s\n"),
         D("  s: {f: a, g|contains|all: [ab, cd], source.ip: 1.2.3.4, decoded.field: x}\n  condition: s\n"),
         D("  s: {f|re: '^cmd(\\.exe)?\\s+/c.*powershell'}\n  condition: s\n"),
         D("  s: {f|re: '(?i)(?:[a-z]+\\.)+example'}\n  condition: s\n"),
