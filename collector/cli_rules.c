@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define UNMAPPED_SHOWN 20 /* rules for unknown log sources that get a line each */
+
 /* ---- check ---- */
 
 /* By file and place: what only compiling finds (a placeholder without a value) is told among the rest. */
@@ -46,7 +48,34 @@ static void print_entries_json(const struct diag_entry *const *entries, size_t n
     }
 }
 
-static void print_check(const struct rules_job *job, const struct diag_entry *const *entries, bool is_quiet)
+/* Rules for log sources that nobody here has are many, and alike: in text a line a log source. */
+static bool is_unmapped(const struct diag_entry *e)
+{
+    return e->is_warning && str_starts(str_of(e->diag.msg), STR("no mapping for log source "));
+}
+
+static int compare_messages(const void *va, const void *vb)
+{
+    return strcmp((*(const struct diag_entry *const *)va)->diag.msg, (*(const struct diag_entry *const *)vb)->diag.msg);
+}
+
+static void print_unmapped(const struct diag_entry **entries, size_t n)
+{
+    size_t n_unmapped = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_unmapped(entries[i]))
+            entries[n_unmapped++] = entries[i];
+    qsort(entries, n_unmapped, sizeof(*entries), compare_messages);
+    for (size_t i = 0, first = 0; i < n_unmapped; i++) {
+        if (i + 1 < n_unmapped && compare_messages(&entries[i], &entries[i + 1]) == 0)
+            continue;
+        const char *msg = entries[i]->diag.msg;
+        printf("%6zu rules: %.*s\n", i + 1 - first, (int)strcspn(msg, ":"), msg);
+        first = i + 1;
+    }
+}
+
+static void print_check(const struct rules_job *job, const struct diag_entry **entries, bool is_quiet)
 {
     const struct diags *ds = content_diags(job->content);
     size_t loaded = ruleset_count(content_ruleset(job->content)), rejected = content_rejected(job->content);
@@ -61,12 +90,18 @@ static void print_check(const struct rules_job *job, const struct diag_entry *co
         puts("}");
         return;
     }
+    size_t n_unmapped = 0;
+    for (size_t i = 0; i < ds->n; i++)
+        n_unmapped += is_unmapped(entries[i]);
+    bool is_folded = n_unmapped > UNMAPPED_SHOWN;
     for (size_t i = 0; i < ds->n; i++) {
         const struct diag_entry *e = entries[i];
-        if (!e->is_warning || !is_quiet)
+        if (!e->is_warning || !(is_quiet || (is_folded && is_unmapped(e))))
             printf("%s:%d:%d: %s%s\n", e->file, e->diag.line, e->diag.col, e->is_warning ? "warning: " : "",
                    e->diag.msg);
     }
+    if (is_folded && !is_quiet)
+        print_unmapped(entries, ds->n);
     if (ds->dropped)
         printf("and %zu more\n", ds->dropped);
     if (!is_quiet || ds->errors)

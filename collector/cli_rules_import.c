@@ -10,7 +10,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define ROOTS_MAX 64
 
@@ -56,6 +58,12 @@ static bool is_licence(const char *name)
     return strncmp(name, "LICENSE", 7) == 0 || strncmp(name, "LICENCE", 7) == 0;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* A checkout keeps its rules in rules, rules-emerging-threats and so on, beside tests and what is retired. Without such
  * folders all of DIR is looked at. */
 static int find_roots(struct import_job *job)
@@ -65,11 +73,15 @@ static int find_roots(struct import_job *job)
         return -errno;
     int r = 0;
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
-        if (e->d_type == DT_DIR && strncmp(e->d_name, "rules", 5) == 0 && job->n_roots < ROOTS_MAX)
-            r = asprintf(&job->roots[job->n_roots], "%s/%s", job->from, e->d_name) < 0 ? -ENOMEM : 0;
-        else
+        char *path;
+        if (strncmp(e->d_name, "rules", 5) != 0 || job->n_roots == ROOTS_MAX)
             continue;
-        job->n_roots += r == 0;
+        if (asprintf(&path, "%s/%s", job->from, e->d_name) < 0)
+            r = -ENOMEM;
+        else if (is_folder(path))
+            job->roots[job->n_roots++] = path;
+        else
+            free(path);
     }
     closedir(d);
     if (r == 0 && job->n_roots == 0) {
@@ -198,7 +210,9 @@ static int add_licences(struct import_job *job, const char **paths, size_t *n, s
         return -errno;
     int r = 0;
     for (struct dirent *e; r == 0 && *n < max && (e = readdir(d));) {
-        if (e->d_type != DT_REG || !is_licence(e->d_name))
+        char path[PATH_MAX];
+        int len = snprintf(path, sizeof(path), "%s/%s", job->from, e->d_name);
+        if (!is_licence(e->d_name) || len < 0 || (size_t)len >= sizeof(path) || is_folder(path))
             continue;
         paths[*n] = arena_strndup(job->rules.arena, e->d_name, strlen(e->d_name));
         r = paths[(*n)++] ? 0 : -ENOMEM;
@@ -287,13 +301,54 @@ static int check_words(struct import_job *job)
     return CLI_OK;
 }
 
+/* The path without symbolic links, as far as it exists yet. 0 or negative errno. */
+static int resolve(const char *path, char ret[static PATH_MAX])
+{
+    char head[PATH_MAX];
+    if (strlen(path) >= sizeof(head))
+        return -ENAMETOOLONG;
+    snprintf(head, sizeof(head), "%s", path);
+    while (!realpath(head, ret)) {
+        char *slash = strrchr(head, '/');
+        if (errno != ENOENT)
+            return -errno;
+        if (slash && slash != head)
+            *slash = '\0';
+        else
+            snprintf(head, sizeof(head), "%s", slash ? "/" : ".");
+    }
+    return 0;
+}
+
+static bool is_within(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || !path[len] || folder[len - 1] == '/');
+}
+
+/* A folder that is brought into itself would be taken for our own, and tidied up some day. */
+static int check_apart(const struct import_job *job)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    int r = resolve(job->from, from);
+    r = r < 0 ? r : resolve(job->to, to);
+    if (r < 0)
+        return cli_fail("%s", strerror(-r));
+    if (is_within(to, from) || (is_folder(job->to) && is_within(from, to)))
+        return cli_fail("%s and %s lie within each other", job->from, job->to);
+    return CLI_OK;
+}
+
 static int look_and_import(struct import_job *job)
 {
     char *from = job->rules.paths.items[0];
     for (size_t len = strlen(from); len > 1 && from[len - 1] == '/'; len--)
         from[len - 1] = '\0';
     job->from = from;
-    int r = list_files(job);
+    int r = check_apart(job);
+    if (r != CLI_OK)
+        return r;
+    r = list_files(job);
     if (r < 0)
         return cli_fail("%s: %s", from, strerror(-r));
     job->rules.paths = (struct strlist){job->roots, job->n_roots};

@@ -190,6 +190,13 @@ def test_import_by_level_and_status(checkout, tmp_path):
     assert rules("import", checkout).returncode == 2
 
 
+def test_import_refuses_folders_within_each_other(checkout, tmp_path):
+    for to in (checkout, checkout / "rules/new/er", tmp_path):
+        r = rules("import", checkout, "--to", to, *MAPPINGS)
+        assert r.returncode == 1 and "within each other" in r.stderr
+    assert not (checkout / "rules/new").exists() and not (tmp_path / ".vonggac-import").exists()
+
+
 def test_import_does_not_follow_a_manifest_out_of_its_folder(checkout, tmp_path):
     to = tmp_path / "to"
     to.mkdir()
