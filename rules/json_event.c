@@ -40,7 +40,7 @@ struct json_event_reader {
     uint16_t slots[SLOTS];
     char *text; /* unescaped strings of this event */
     size_t text_cap;
-    struct field fields[EVENT_FIELDS_MAX];
+    struct field fields[EVENT_FIELDS_MAX + 1];
     uint64_t dropped;
     size_t bad_at;
     /* during json_event_read */
@@ -306,8 +306,22 @@ int json_event_time(const struct field *f, int64_t *ret_ts_ns)
     }
 }
 
-static void add_field(struct json_event_reader *r, const struct key *key, struct field *f)
+struct member {  /* what is being read */
+    uint16_t at; /* in r->keys */
+    const struct key *key;
+    const char *spelling; /* in the line */
+};
+
+/* Where the next value is made: one more place than an event may have fields, so that there always is one. */
+static struct field *next_field(struct json_event_reader *r)
 {
+    return &r->fields[r->ev->n];
+}
+
+/* Keeps what is in next_field, if anybody wants it. */
+static void add_field(struct json_event_reader *r, const struct key *key)
+{
+    struct field *f = next_field(r);
     int64_t ts_ns;
     if (key->time_rank < r->time_rank && json_event_time(f, &ts_ns) == 0) {
         r->ev->ts_ns = ts_ns;
@@ -322,7 +336,7 @@ static void add_field(struct json_event_reader *r, const struct key *key, struct
     if (f->key == F_NONE && !r->options.keeps_unknown)
         return;
     if (r->ev->n < EVENT_FIELDS_MAX)
-        r->fields[r->ev->n++] = *f;
+        r->ev->n++;
     else
         r->dropped++;
 }
@@ -383,14 +397,6 @@ static int read_number(struct json_event_reader *r, struct field *ret)
     return 0;
 }
 
-static int read_word(struct json_event_reader *r, struct str word)
-{
-    if ((size_t)(r->end - r->p) < word.len || memcmp(r->p, word.p, word.len) != 0)
-        return -EBADMSG;
-    r->p += word.len;
-    return 0;
-}
-
 /* ---- structure ---- */
 
 static void skip_space(struct json_event_reader *r)
@@ -410,121 +416,121 @@ static bool take(struct json_event_reader *r, char c)
     return true;
 }
 
-static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key);
+static int read_value(struct json_event_reader *r, const struct member *m);
 
-/* An array or object without anything in it: there, but no value. */
-static int add_empty(struct json_event_reader *r, const struct key *key)
-{
-    if (r->arrays == 0)
-        add_field(r, key, &(struct field){.type = VALUE_NULL});
-    return 0;
-}
-
-static int read_array(struct json_event_reader *r, uint16_t at, const struct key *key)
+static int read_array(struct json_event_reader *r, const struct member *m)
 {
     int err;
     r->arrays++;
     do
-        err = read_value(r, at, key);
+        err = read_value(r, m);
     while (err == 0 && take(r, ','));
     r->arrays--;
     return err < 0 ? err : take(r, ']') ? 0 : -EBADMSG;
 }
 
-/* r->p is behind the opening brace, r->path names the object. */
-static int read_members(struct json_event_reader *r, uint16_t parent)
+static int read_member(struct json_event_reader *r, uint16_t parent)
 {
-    if (take(r, '}'))
-        return 0;
-    for (;;) {
-        uint16_t at;
-        if (r->p >= r->end || *r->p != '"')
-            return -EBADMSG;
-        r->p++;
-        const char *spelling = r->p;
-        int err = read_key(r, parent, &at);
-        if (err < 0)
-            return err;
-        struct key key = r->keys[at]; /* UNKNOWN's is overwritten by the next such key */
-        key.text = spelling;
-        if (!take(r, ':'))
-            return -EBADMSG;
-        err = read_value(r, at, &key);
-        if (err < 0)
-            return err;
-        if (take(r, '}'))
-            return 0;
-        if (!take(r, ','))
-            return -EBADMSG;
+    if (r->p >= r->end || *r->p != '"')
+        return -EBADMSG;
+    r->p++;
+    struct member m = {.spelling = r->p};
+    int err = read_key(r, parent, &m.at);
+    if (err < 0)
+        return err;
+    m.key = &r->keys[m.at];
+    struct key unknown;
+    if (m.at == UNKNOWN) { /* will be overwritten by the next such key */
+        unknown = *m.key;
+        m.key = &unknown;
     }
+    return take(r, ':') ? read_value(r, &m) : -EBADMSG;
 }
 
-static int read_object(struct json_event_reader *r, uint16_t at, const struct key *key)
+/* r->p is behind the opening brace and white space, r->path names the object. */
+static int read_members(struct json_event_reader *r, uint16_t parent)
+{
+    int err;
+    if (take(r, '}'))
+        return 0;
+    do
+        err = read_member(r, parent);
+    while (err == 0 && take(r, ','));
+    return err < 0 ? err : take(r, '}') ? 0 : -EBADMSG;
+}
+
+static int read_object(struct json_event_reader *r, const struct member *m)
 {
     size_t path_len = r->path_len;
     char *out = r->out;
-    struct str name = {key->text, SPELLING_MAX + 1};
-    int err = key->len <= SPELLING_MAX ? unescape_key(r, key->text, &name) : 0;
+    struct str name = {m->spelling, SPELLING_MAX + 1};
+    int err = m->key->len <= SPELLING_MAX ? unescape_key(r, m->spelling, &name) : 0;
     if (err < 0)
         return err;
     path_append(r, name);
     r->out = out;
-    err = read_members(r, at);
+    err = read_members(r, m->at);
     r->path_len = path_len;
     return err;
 }
 
-static int read_nested(struct json_event_reader *r, uint16_t at, const struct key *key)
+static int read_nested(struct json_event_reader *r, const struct member *m)
 {
     if (r->depth >= JSON_EVENT_DEPTH_MAX)
         return -E2BIG;
     r->depth++;
     bool is_object = *r->p++ == '{';
+    int err = 0;
     skip_space(r);
-    int err;
-    if (r->p < r->end && *r->p == (is_object ? '}' : ']')) {
+    if (r->p < r->end && *r->p == (is_object ? '}' : ']')) { /* there, but no value */
         r->p++;
-        err = add_empty(r, key);
+        *next_field(r) = (struct field){.type = VALUE_NULL};
+        if (r->arrays == 0)
+            add_field(r, m->key);
     } else {
-        err = is_object ? read_object(r, at, key) : read_array(r, at, key);
+        err = is_object ? read_object(r, m) : read_array(r, m);
     }
     r->depth--;
     return err;
 }
 
-/* `at` is the key in r->keys, `key` a copy whose text is the spelling in this line. */
-static int read_value(struct json_event_reader *r, uint16_t at, const struct key *key)
+static int read_literal(struct json_event_reader *r, struct str word, const struct field *value)
 {
-    struct field f;
+    if ((size_t)(r->end - r->p) < word.len || memcmp(r->p, word.p, word.len) != 0)
+        return -EBADMSG;
+    r->p += word.len;
+    *next_field(r) = *value;
+    return 0;
+}
+
+static int read_value(struct json_event_reader *r, const struct member *m)
+{
     int err;
     if (r->p >= r->end)
         return -EBADMSG;
     switch (*r->p) {
     case '"':
         r->p++;
-        f.type = VALUE_STR;
-        err = read_string(r, &f.s);
+        next_field(r)->type = VALUE_STR;
+        err = read_string(r, &next_field(r)->s);
         break;
     case '{':
     case '[':
-        return read_nested(r, at, key);
+        return read_nested(r, m);
     case 't':
-        f = (struct field){.type = VALUE_BOOL, .b = true};
-        err = read_word(r, STR("true"));
+        err = read_literal(r, STR("true"), &(struct field){.type = VALUE_BOOL, .b = true});
         break;
     case 'f':
-        f = (struct field){.type = VALUE_BOOL};
-        err = read_word(r, STR("false"));
+        err = read_literal(r, STR("false"), &(struct field){.type = VALUE_BOOL});
         break;
     case 'n':
-        f = (struct field){.type = VALUE_NULL};
-        err = read_word(r, STR("null"));
+        err = read_literal(r, STR("null"), &(struct field){.type = VALUE_NULL});
         break;
     default:
-        err = read_number(r, &f);
+        err = read_number(r, next_field(r));
     }
     if (err == 0)
-        add_field(r, key, &f);
+        add_field(r, m->key);
     return err;
 }
 
