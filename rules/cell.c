@@ -134,6 +134,44 @@ static size_t prune(struct groups *gs, struct group *g, int64_t ts_ns)
     return n - kept;
 }
 
+/* value_count: no window to come needs a cell whose value comes again later. So a flood of one value pushes out no other. Returns how
+ * many went; 0 too without memory. */
+static size_t drop_repeats(struct groups *gs, struct group *g)
+{
+    const struct share *s = share_of(gs, g);
+    size_t n = s->c->is_deferred ? (g->more ? g->more->n_decided : 0) : g->n, cap = 64, to = g->n;
+    while (cap < 2 * n)
+        cap *= 2;
+    uint64_t *seen = calloc(cap, sizeof(*seen)); /* open addressing: hashes that are never 0 */
+    for (size_t i = seen ? g->n : 0; i-- > 0;) {
+        struct cell *c = cell_at(gs, g, i);
+        uint64_t value = *cell_extra(c) | 1;
+        size_t at = (size_t)(value >> 1) & (cap - 1);
+        while (i < n && seen[at] && seen[at] != value)
+            at = (at + 1) & (cap - 1);
+        if (i < n && seen[at]) {
+            gs->dropped += cell_count(c);
+            payload_free(gs, g, c);
+            continue;
+        }
+        if (i < n)
+            seen[at] = value;
+        memmove(g->cells + --to * s->cell_size, c, s->cell_size);
+    }
+    free(seen);
+    size_t gone = seen ? to : 0;
+    if (gone == 0)
+        return 0;
+    g->n -= (uint32_t)gone;
+    memmove(g->cells, g->cells + gone * s->cell_size, g->n * (size_t)s->cell_size);
+    if (g->more) {
+        window_free(gs, g, g->more->window); /* made anew when it is needed */
+        g->more->window = NULL;
+        g->more->n_decided -= MIN((uint32_t)gone, g->more->n_decided);
+    }
+    return gone;
+}
+
 int cells_reserve(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret_drop)
 {
     const struct share *s = share_of(gs, g);
@@ -143,7 +181,8 @@ int cells_reserve(struct groups *gs, struct group *g, int64_t ts_ns, size_t *ret
     if (g->n < g->cap && g->cap >= s->cells_max)
         return 0;
     if (g->cap >= s->cells_max) {
-        *ret_drop = g->n / 4;
+        bool is_enough = s->c->type == CORRELATION_VALUE_COUNT && drop_repeats(gs, g) > g->cap / 8;
+        *ret_drop = is_enough ? 0 : g->n / 4;
         return 0;
     }
     uint32_t cap = g->cap < 8 ? g->cap + 1U : g->cap + g->cap / 2U;

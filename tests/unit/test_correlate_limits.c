@@ -169,6 +169,25 @@ static void test_a_flood_in_one_group(void **state)
     set_clear(&s);
 }
 
+static void test_a_flood_of_one_value(void **state)
+{
+    (void)state;
+    struct set s =
+        set_good(DETECTION("a") CORRELATION("values_a", "value_count", "rules: [a], condition: {field: v, gte: 3}")
+                     CORRELATION("range", "value_count", "rules: [a], condition: {field: v, gte: 3, lt: 4}"));
+    struct run r = begin(&s, 64 * MIB, 1 * S, 3600 * S);
+    give(&r, 0, "a", "x", 1);
+    give(&r, 1, "a", "x", 2);
+    for (int i = 1; i <= 100000; i++)
+        give(&r, i * (50 * S / 100000), "a", "x", 7);
+    assert_true(stats_of(&r).dropped_hits > 0);
+    assert_int_equal(r.triggers[0], 100000); /* the two others are not forgotten */
+    assert_int_equal(matcher_flush(r.m, on_match, &r), 0);
+    assert_int_equal(r.triggers[1], 100000);
+    end(&r);
+    set_clear(&s);
+}
+
 static void test_another_rule_set(void **state)
 {
     (void)state;
@@ -241,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_groups_end_with_their_time),
         cmocka_unit_test(test_too_late),
         cmocka_unit_test(test_a_flood_in_one_group),
+        cmocka_unit_test(test_a_flood_of_one_value),
         cmocka_unit_test(test_another_rule_set),
         cmocka_unit_test(test_numbers),
     };
