@@ -166,6 +166,17 @@ static int add_documents(struct content *c, struct yaml_file *f)
     return err < 0 ? err : ruleset_add_documents(c->ruleset, f->docs, f->n, &f->arena, f->path, &c->diags);
 }
 
+/* Some of its documents may be well, and the others' errors are to be told: ruleset_add sees to both. */
+static int add_broken(struct content *c, const char *path)
+{
+    CLEANUP(buf_clear) struct buf text = BUF_INIT(YAML_BYTES_MAX);
+    int err = file_read(path, &text);
+    if (err == 0)
+        return ruleset_add(c->ruleset, buf_str(&text), path, &c->diags);
+    cannot_read(c, path, err);
+    return 1;
+}
+
 static int add_rules(struct content *c, struct yaml_file *f)
 {
     int r = 1; /* left out */
@@ -174,7 +185,7 @@ static int add_rules(struct content *c, struct yaml_file *f)
     if (f->read_err < 0)
         cannot_read(c, f->path, f->read_err);
     else if (f->err < 0)
-        diags_add(&c->diags, f->path, false, &f->diag);
+        r = add_broken(c, f->path);
     else
         r = add_documents(c, f);
     c->n_rejected += r > 0 ? (size_t)r : 0;

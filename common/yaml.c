@@ -29,6 +29,7 @@ struct reader {
     yaml_parser_t parser;
     yaml_event_t event;
     struct str text;
+    int first_line;
     struct arena *arena;
     struct diag *diag;
     size_t count;            /* nodes so far, aliases expanded */
@@ -60,7 +61,7 @@ static int out_of_memory(struct reader *r)
 static int encoding_error(struct reader *r)
 {
     size_t offset = MIN(r->parser.problem_offset, r->text.len);
-    int line = 1, col = 1;
+    int line = r->first_line, col = 1;
     for (size_t i = 0; i < offset; i++) {
         uint8_t c = (uint8_t)r->text.p[i];
         if (c == '\n') {
@@ -453,13 +454,20 @@ static int read_documents(struct reader *r, struct nodes *docs)
 
 int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n, struct diag *diag)
 {
+    return yaml_parse_at(text, 1, arena, ret_docs, ret_n, diag);
+}
+
+int yaml_parse_at(struct str text, int first_line, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n,
+                  struct diag *diag)
+{
     if (text.len > YAML_BYTES_MAX)
         return diag_set(diag, -E2BIG, "longer than %zu bytes", YAML_BYTES_MAX);
     if (str_starts(text, STR("\xef\xbb\xbf"))) /* libyaml counts it as a column of the first line */
         text = (struct str){text.p + 3, text.len - 3};
-    struct reader r = {.text = text, .arena = arena, .diag = diag};
+    struct reader r = {.text = text, .first_line = first_line, .arena = arena, .diag = diag};
     if (!yaml_parser_initialize(&r.parser))
         return out_of_memory(&r);
+    r.parser.mark.line = (size_t)first_line - 1;
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.len);
 

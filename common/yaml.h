@@ -33,6 +33,10 @@ struct yaml {
  * at several places, never within itself. Merge keys and application tags are errors. */
 int yaml_parse(struct str text, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n, struct diag *diag);
 
+/* The same for a part of a file that begins on that line. */
+int yaml_parse_at(struct str text, int first_line, struct arena *arena, struct yaml ***ret_docs, size_t *ret_n,
+                  struct diag *diag);
+
 /* Line and column of the byte at `offset` of a scalar's text, within folded lines, block scalars and escapes too. */
 void yaml_place(const struct yaml *y, size_t offset, int *ret_line, int *ret_col);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #define ARENA_MAX (1024 * MIB)
+#define PARTS_MAX 10000 /* of a file that is not YAML as a whole */
 
 /* ---- small tables ---- */
 
@@ -222,23 +223,68 @@ int ruleset_add_documents(struct ruleset *rs, struct yaml *const *docs, size_t n
     return left_out;
 }
 
-int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct diags *diags)
+/* Text of one or more documents: what ruleset_add_documents returns, or, nothing added and not told, what yaml_parse does. */
+static int add_text(struct ruleset *rs, struct str text, int first_line, const char *file, struct diags *diags,
+                    struct diag *diag)
 {
-    struct diag diag = {0};
     struct yaml **docs;
     size_t n;
-    if (rs->is_compiled)
-        return -EINVAL;
     arena_reset(rs->scratch);
-    int err = yaml_parse(text, rs->scratch, &docs, &n, &diag);
-    if (err < 0) {
-        diags_add(diags, file, false, &diag);
-        return err == -ENOMEM ? err : 1;
-    }
+    int err = yaml_parse_at(text, first_line, rs->scratch, &docs, &n, diag);
+    if (err < 0)
+        return err;
     int left_out = ruleset_add_documents(rs, docs, n, &rs->scratch, file, diags);
     if (!rs->scratch)
         rs->scratch = arena_new(ARENA_MAX);
     return rs->scratch ? left_out : -ENOMEM;
+}
+
+/* Up to the next line that begins with "---": in YAML that is a new document wherever it stands. */
+static size_t part_len(struct str text)
+{
+    for (size_t i = 1; i + 3 < text.len; i++) {
+        const char *mark = memmem(text.p + i, text.len - i, "\n---", 4);
+        if (!mark)
+            break;
+        i = (size_t)(mark - text.p) + 1;
+        if (i + 3 == text.len || strchr(" \t\r\n", text.p[i + 3]))
+            return i;
+    }
+    return text.len;
+}
+
+/* Some document is not YAML: the others of the file shall not suffer, and their errors be told, too. */
+static int add_in_parts(struct ruleset *rs, struct str text, const char *file, struct diags *diags)
+{
+    int left_out = 0, line = 1;
+    for (size_t parts = 1; text.len; parts++) {
+        struct str part = {text.p, parts < PARTS_MAX ? part_len(text) : text.len};
+        struct diag diag = {0};
+        int r = add_text(rs, part, line, file, diags, &diag);
+        if (r == -ENOMEM)
+            return r;
+        if (r < 0)
+            diags_add(diags, file, false, &diag);
+        left_out += r < 0 ? 1 : r;
+        for (size_t i = 0; i < part.len; i++)
+            line += part.p[i] == '\n';
+        text = (struct str){text.p + part.len, text.len - part.len};
+    }
+    return left_out;
+}
+
+int ruleset_add(struct ruleset *rs, struct str text, const char *file, struct diags *diags)
+{
+    struct diag diag = {0};
+    if (rs->is_compiled)
+        return -EINVAL;
+    int r = add_text(rs, text, 1, file, diags, &diag);
+    if (r >= 0 || r == -ENOMEM)
+        return r;
+    if (r == -EINVAL && part_len(text) < text.len)
+        return add_in_parts(rs, text, file, diags);
+    diags_add(diags, file, false, &diag);
+    return 1;
 }
 
 /* ---- compiling ---- */

@@ -195,6 +195,27 @@ static void test_all_errors_of_a_correlation(void **state)
     set_clear(&s);
 }
 
+/* What is not YAML costs only its own document. */
+static void test_broken_yaml_leaves_the_others(void **state)
+{
+    (void)state;
+    static const struct told want[] = {
+        {1, 1, "exactly one of"},
+        {4, 5, "mapping values"},
+        {10, 5, "escape"},
+        {13, 8, "'level'"},
+    };
+    struct set s = set_of("title: A\n"
+                          "--- # no document\n---\nx: y: z\n---\n" D(
+                              "{s: {f: 1}, condition: s}") "---\nx: \"\\q\"\n"
+                                                           "---\ntitle: B\nlevel: huge\n" LOGSOURCE
+                                                           "detection: {s: {f: 1}, condition: s}\n");
+    assert_int_equal(s.left_out, 4);
+    assert_int_equal(ruleset_count(s.rules), 1);
+    check_told(&s, want, ARRAY_LEN(want));
+    set_clear(&s);
+}
+
 static void test_one_bad_document_leaves_the_others(void **state)
 {
     (void)state;
@@ -264,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_all_errors_in_one_pass),
         cmocka_unit_test(test_all_errors_of_a_correlation),
+        cmocka_unit_test(test_broken_yaml_leaves_the_others),
         cmocka_unit_test(test_one_bad_document_leaves_the_others),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_mappings_refused),
