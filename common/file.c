@@ -167,7 +167,8 @@ static int walk_push(struct walk *w, const char *path)
 
 static int walk_folder(struct walk *w, const char *path, int depth);
 
-static int walk_entry(struct walk *w, const char *folder, const char *name, int depth)
+/* Asks the file system only where the folder does not tell (type: of readdir). */
+static int walk_entry(struct walk *w, const char *folder, const char *name, unsigned char type, int depth)
 {
     const char *slash = str_ends(str_of(folder), STR("/")) ? "" : "/";
     char *path CLEANUP(free_ptr) = NULL;
@@ -175,8 +176,8 @@ static int walk_entry(struct walk *w, const char *folder, const char *name, int 
         path = NULL;
         return -ENOMEM;
     }
-    struct stat st;
-    if (lstat(path, &st) < 0)
+    struct stat st = {.st_mode = type == DT_DIR ? S_IFDIR : S_IFREG};
+    if (type != DT_DIR && type != DT_REG && lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : -errno; /* gone since it was listed */
     if (S_ISDIR(st.st_mode))
         return depth < WALK_DEPTH_MAX ? walk_folder(w, path, depth + 1) : -ELOOP;
@@ -201,7 +202,7 @@ static int walk_folder(struct walk *w, const char *path, int depth)
             break;
         }
         if (e->d_name[0] != '.')
-            r = walk_entry(w, path, e->d_name, depth);
+            r = walk_entry(w, path, e->d_name, e->d_type, depth);
     }
     closedir(dir);
     return r;
