@@ -138,7 +138,9 @@ void hits_begin(struct hits *h, struct matcher *m, const struct event *ev, match
     h->events++;
     if (!h->batch)
         hit_batch_reset(batch);
-    batch->newest_ns = MAX(batch->newest_ns, ev->ts_ns);
+    int64_t seen_ns =
+        ev->ingested_ns ? MIN(ev->ts_ns, ev->ingested_ns) : ev->ts_ns; /* a clock that is ahead makes nobody late */
+    batch->newest_ns = MAX(batch->newest_ns, seen_ns);
     batch->has_events = true;
 }
 

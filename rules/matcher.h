@@ -10,6 +10,8 @@
  *     event can add triggers, never take one away. What more events can take back (lt, lte, eq, neq, ranges, `not`, sums,
  *     averages, percentiles) is decided when the *watermark* has passed the trigger: the newest event's time, or the clock
  *     (matcher_advance), minus the lateness bound. At the end of input all is decided (matcher_flush).
+ *     An event whose time is ahead of its ingestion (ingested_ns, where it is known) is as new as that: a wrong clock, or a line
+ *     made up with a time to come, makes no other event late.
  *   - A hit that comes later than the bound does not count for correlations of the second kind: stats.late_hits.
  *   - Triggers are alerted by *period*: event time divided into equal parts of max(timespan, 1 h), aligned to the epoch.
  *     One (rule, group, period) is one alert; more triggers in the same period update it (count, first, last). Activity that

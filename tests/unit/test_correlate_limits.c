@@ -19,6 +19,7 @@ struct run {
     struct set *s;
     struct matcher *m;
     struct arena *arena;
+    int64_t ingested_ns;
     uint64_t n_events, triggers[2]; /* of the correlations whose name ends with a, and others */
 };
 
@@ -55,6 +56,7 @@ static void give(struct run *r, int64_t ts_ns, const char *rule, const char *gro
     assert_int_equal(names_intern(r->s->names, STR("v"), &id), 0);
     assert_int_equal(event_add_int(&ev, id, v), 0);
     ev.ts_ns = ts_ns;
+    ev.ingested_ns = r->ingested_ns;
     ev.ref.pos = r->n_events++;
     assert_int_equal(matcher_eval(r->m, &ev, on_match, r), 0);
 }
@@ -146,6 +148,25 @@ static void test_too_late(void **state)
     assert_int_equal(r.triggers[1], 4);
     assert_int_equal(matcher_flush(r.m, on_match, &r), 0);
     assert_int_equal(r.triggers[1], 4);
+    end(&r);
+    set_clear(&s);
+}
+
+static void test_a_time_to_come(void **state)
+{
+    (void)state;
+    struct set s = set_good(DETECTION("a") CORRELATION("few", "event_count", "rules: [a], condition: {lt: 3}"));
+    struct run r = begin(&s, 1 * MIB, 10 * S, 60 * S);
+    r.ingested_ns = 100 * S;
+    give(&r, INT64_C(4000000000) * S, "a", "x", 0);
+    r.ingested_ns = 101 * S;
+    give(&r, 101 * S, "a", "y", 0);
+    r.ingested_ns = 120 * S;
+    give(&r, 120 * S, "a", "z", 0);
+    assert_int_equal(stats_of(&r).late_hits, 0);
+    assert_int_equal(r.triggers[1], 1); /* that of y; the one to come waits for its time */
+    assert_int_equal(matcher_flush(r.m, on_match, &r), 0);
+    assert_int_equal(r.triggers[1], 3);
     end(&r);
     set_clear(&s);
 }
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_made_up_keys_do_not_push_others_out),
         cmocka_unit_test(test_groups_end_with_their_time),
         cmocka_unit_test(test_too_late),
+        cmocka_unit_test(test_a_time_to_come),
         cmocka_unit_test(test_a_flood_in_one_group),
         cmocka_unit_test(test_a_flood_of_one_value),
         cmocka_unit_test(test_another_rule_set),
