@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -254,3 +255,12 @@ def test_wrong_usage_and_what_is_not_there(rules):
         r = subprocess.run([BUILD / "collector/vonggac", "rules", "eval", "--mapping", "none", "--rules", rules],
                            input=ndjson([HIT]), stdout=full, stderr=subprocess.PIPE, timeout=60)
     assert r.returncode == 1 and b"cannot write" in r.stderr
+
+
+@pytest.mark.skipif(not (os.environ.get("VONGGAC_CORPORA") and shutil.which("rsigma") and shutil.which("zstd")),
+                    reason="needs VONGGAC_CORPORA, rsigma and zstd")
+def test_every_difference_from_rsigma_is_explained():
+    pytest.importorskip("yaml")
+    r = subprocess.run([ROOT / "tests/differential/run", "--build", BUILD, "--lane", "cisco_syslog", "--lane", "made", "--folder", "rules"],
+                       capture_output=True, text=True, timeout=600)
+    assert r.returncode == 0, r.stdout + r.stderr
