@@ -227,13 +227,30 @@ static int find_key(struct json_event_reader *r, struct str spelling, uint16_t p
     return 0;
 }
 
+/* As memcmp; keys are short, and a call for each costs more than the comparison. */
+static inline bool is_same(const char *a, const char *b, size_t len)
+{
+    uint64_t x, y;
+    if (len < sizeof(x)) {
+        while (len > 0 && *a == *b)
+            a++, b++, len--;
+        return len == 0;
+    }
+    for (size_t at = 0;; at = MIN(at + sizeof(x), len - sizeof(x))) { /* the last eight may be looked at twice */
+        memcpy(&x, a + at, sizeof(x));
+        memcpy(&y, b + at, sizeof(y));
+        if (x != y || at + sizeof(x) == len)
+            return x == y;
+    }
+}
+
 /* r->p is behind the opening quote of a key in the object `parent`; moves it behind the closing one. */
 static int read_key(struct json_event_reader *r, uint16_t parent, uint16_t *ret)
 {
     uint16_t guess = r->keys[r->last].next;
     const struct key *g = &r->keys[guess];
     if (guess != UNKNOWN && g->parent == parent && r->end - r->p > g->len && r->p[g->len] == '"' &&
-        memcmp(r->p, g->text, g->len) == 0) {
+        is_same(r->p, g->text, g->len)) {
         r->p += g->len + 1;
         *ret = r->last = guess;
         return 0;
@@ -408,11 +425,16 @@ static void skip_space(struct json_event_reader *r)
 /* Over one byte and the white space around it. */
 static bool take(struct json_event_reader *r, char c)
 {
-    skip_space(r);
-    if (r->p >= r->end || *r->p != c)
+    const char *p = r->p, *end = r->end;
+    if (p < end && *p != c) {
+        skip_space(r);
+        p = r->p;
+    }
+    if (p >= end || *p != c)
         return false;
-    r->p++;
-    skip_space(r);
+    r->p = p + 1;
+    if (r->p < end && (uint8_t)*r->p <= ' ')
+        skip_space(r);
     return true;
 }
 
