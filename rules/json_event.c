@@ -345,13 +345,14 @@ static void add_field(struct json_event_reader *r, const struct key *key)
         r->ev->ts_is_guessed = false;
         r->time_rank = key->time_rank;
     }
-    f->key = key->id;
-    if (f->key == F_EVENT_ORIGINAL && f->type == VALUE_STR) { /* not among the fields, but a value for keywords */
+    name_id id = key->id; /* not read back from the field: that would wait until it is stored */
+    if (id == F_EVENT_ORIGINAL && f->type == VALUE_STR) { /* not among the fields, but a value for keywords */
         r->ev->raw = f->s;
-        f->key = F_NONE;
+        id = F_NONE;
     }
-    if (f->key == F_NONE && !r->options.keeps_unknown)
+    if (id == F_NONE && !r->options.keeps_unknown)
         return;
+    f->key = id;
     if (r->ev->n < EVENT_FIELDS_MAX)
         r->ev->n++;
     else
