@@ -83,6 +83,17 @@ static bool is_trigger_of(const struct groups *gs, const struct group *g, size_t
     return c->ts_ns == ts_ns && c->is_trigger;
 }
 
+/* Whether a cell of the moment could become a trigger at all. */
+static bool can_end(const struct groups *gs, const struct group *g, size_t at, size_t end)
+{
+    for (size_t i = run_begin(gs, g, at); i < end; i++) {
+        struct cell *c = cell_at(gs, g, i);
+        if (!c->is_trigger && (*cell_extra(c) & share_of(gs, g)->ends))
+            return true;
+    }
+    return false;
+}
+
 /* Judges the moment whose cells end at `end`; `at` is one of them. */
 static int judge(struct shard *s, struct group *g, size_t at, size_t end, struct windows *ws)
 {
@@ -95,6 +106,8 @@ static int judge(struct shard *s, struct group *g, size_t at, size_t end, struct
             mark(s, g, at);
             return 0;
         }
+    } else if (!can_end(gs, g, at, end)) {
+        return 0;
     }
     int err;
     uint64_t ends = window_holds(gs, g, end, end == g->n, ws, &err);

@@ -46,6 +46,8 @@ static void share_init(struct share *s, const struct correlation *c, const struc
         .live_s = whole_seconds(live_ns),
         .keep_s = whole_seconds(keep_ns),
     };
+    for (size_t i = 0; c->type == CORRELATION_TEMPORAL_ORDERED && i < c->n_terms; i++)
+        s->ends |= UINT64_C(1) << (63 - __builtin_clzll(c->terms[i].need));
     s->cell_size = sizeof(struct cell);
     if (s->has_extra || s->has_payload)
         s->cell_size = CELL_EXTRA + 8U * s->has_extra + 8U * s->has_payload;

@@ -62,6 +62,7 @@ struct share { /* of one correlation */
     uint32_t cell_size, cells_max;
     uint32_t most; /* the largest number in the condition of a count */
     bool has_extra, has_payload;
+    uint64_t ends;           /* temporal_ordered: rules that can end a sequence */
     uint32_t live_s, keep_s; /* since the last touch: its windows are open; it stays */
 };
 

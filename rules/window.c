@@ -2,8 +2,8 @@
  *
  * See window.h. This file: the moving window and its upkeep. What conditions say of it: aggregate.c (values) and here (rules).
  *
- * Rules in time need no removal: for each rule the last time it hit is kept, and for each alternative of temporal_ordered the latest
- * moment from which the chain of rules up to each one can have begun (`since`).
+ * Rules in time need no removal: for each rule the last time it hit is kept. A sequence that ends at t is found from its end: the latest hit of
+ * the rule before, then the latest not after that one, and so on. That gives the latest begin there is.
  */
 #include "rules/aggregate.h"
 
@@ -13,18 +13,13 @@
 
 /* ---- life ---- */
 
-static size_t n_times(const struct correlation *c)
-{
-    return c->n_rules * (1 + (c->type == CORRELATION_TEMPORAL_ORDERED ? c->n_terms : 0));
-}
-
 static void window_reset(struct groups *gs, const struct group *g, struct window *w)
 {
     const struct correlation *c = share_of(gs, g)->c;
     w->lo = w->hi = 0;
     w->run_mask = 0;
     w->run_ns = INT64_MIN;
-    for (size_t i = 0; w->times && i < n_times(c); i++)
+    for (size_t i = 0; w->times && i < c->n_rules; i++)
         w->times[i] = INT64_MIN;
     aggregate_reset(w);
 }
@@ -37,7 +32,7 @@ static struct window *window_new(struct groups *gs, const struct group *g)
         return NULL;
     *w = (struct window){.lo = 0};
     if (c->type >= CORRELATION_TEMPORAL) {
-        w->times = group_alloc(gs, g, n_times(c) * sizeof(*w->times));
+        w->times = group_alloc(gs, g, c->n_rules * sizeof(*w->times));
         if (!w->times) {
             group_release(gs, g, w, sizeof(*w));
             return NULL;
@@ -52,7 +47,7 @@ void window_free(struct groups *gs, const struct group *g, struct window *w)
     if (!w)
         return;
     aggregate_free(gs, g, w);
-    group_release(gs, g, w->times, n_times(share_of(gs, g)->c) * sizeof(*w->times));
+    group_release(gs, g, w->times, share_of(gs, g)->c->n_rules * sizeof(*w->times));
     group_release(gs, g, w, sizeof(*w));
 }
 
@@ -64,21 +59,12 @@ void windows_done(struct groups *gs, struct windows *ws)
 
 /* ---- rules in time ---- */
 
-static void take_rules(const struct correlation *c, struct window *w, int64_t ts_ns, uint64_t mask)
+static void take_rules(struct window *w, int64_t ts_ns, uint64_t mask)
 {
     w->run_mask = w->run_ns == ts_ns ? w->run_mask | mask : mask;
     w->run_ns = ts_ns;
     for (uint64_t left = mask; left; left &= left - 1)
         w->times[__builtin_ctzll(left)] = ts_ns;
-    for (size_t t = 0; c->type == CORRELATION_TEMPORAL_ORDERED && t < c->n_terms; t++) {
-        int64_t *since = w->times + c->n_rules * (t + 1), begun = ts_ns;
-        for (uint64_t left = c->terms[t].need; left; left &= left - 1) {
-            int rule = __builtin_ctzll(left);
-            if (w->run_mask >> rule & 1)
-                since[rule] = begun;
-            begun = since[rule];
-        }
-    }
 }
 
 static bool rules_hold(const struct correlation *c, uint64_t mask)
@@ -89,75 +75,94 @@ static bool rules_hold(const struct correlation *c, uint64_t mask)
     return c->n_terms == 0 && bounds_hold(c, (fixed)__builtin_popcountll(mask) * FIXED_ONE, 1);
 }
 
-static int last_rule(const struct term *t)
-{
-    return 63 - __builtin_clzll(t->need);
-}
-
-static uint64_t times_hold(const struct correlation *c, const struct window *w)
-{
-    uint64_t mask = 0, ends = 0;
-    for (size_t r = 0; r < c->n_rules; r++)
-        mask |= (uint64_t)in_window(c, w->times[r], w->run_ns) << r;
-    if (c->type == CORRELATION_TEMPORAL)
-        return rules_hold(c, mask) ? WINDOW_HOLDS : 0;
-    for (size_t t = 0; t < c->n_terms; t++) {
-        int last = last_rule(&c->terms[t]);
-        int64_t since = w->times[c->n_rules * (t + 1) + (size_t)last];
-        if ((w->run_mask >> last & 1) && since != INT64_MIN && in_window(c, since, w->run_ns) &&
-            (c->terms[t].absent & mask) == 0)
-            ends |= UINT64_C(1) << last;
-    }
-    return ends;
-}
-
 static uint64_t mask_at(const struct groups *gs, const struct group *g, size_t i)
 {
     return *cell_extra(cell_at(gs, g, i));
 }
 
-/* The same for a small window, cell by cell. */
-static bool term_ends(const struct groups *gs, const struct group *g, const struct term *t, size_t first, size_t end)
+struct view { /* the window of a moment */
+    const struct groups *gs;
+    const struct group *g;
+    const struct correlation *c;
+    size_t first, end;
+    int64_t ts_ns;
+    const int64_t *times; /* the last of each rule, perhaps after ts_ns; NULL: not known */
+};
+
+/* Rules in the window; as far as they make a difference. */
+static uint64_t rules_in(const struct view *v)
 {
-    int64_t since[CORRELATION_RULES_MAX];
-    int last = last_rule(t);
-    uint64_t run = 0;
-    for (uint64_t left = t->need; left; left &= left - 1)
-        since[__builtin_ctzll(left)] = INT64_MIN;
-    for (size_t i = first; i < end;) {
-        int64_t ts_ns = cell_at(gs, g, i)->ts_ns, begun = ts_ns;
-        for (run = 0; i < end && cell_at(gs, g, i)->ts_ns == ts_ns; i++)
-            run |= mask_at(gs, g, i);
-        for (uint64_t left = t->need; left; left &= left - 1) {
-            int rule = __builtin_ctzll(left);
-            if (run >> rule & 1)
-                since[rule] = begun;
-            begun = since[rule];
-        }
+    bool is_lower = v->c->type == CORRELATION_TEMPORAL && !v->c->is_deferred;
+    uint64_t mask = 0, open = 0;
+    for (size_t r = 0; r < v->c->n_rules; r++) {
+        bool is_known = v->times && v->times[r] <= v->ts_ns;
+        mask |= (uint64_t)(is_known && in_window(v->c, v->times[r], v->ts_ns)) << r;
+        open |= (uint64_t)!is_known << r;
     }
-    return (run >> last & 1) && since[last] != INT64_MIN;
+    for (size_t i = v->end; open && i-- > v->first && !(is_lower && rules_hold(v->c, mask));) {
+        mask |= mask_at(v->gs, v->g, i);
+        open &= ~mask;
+    }
+    return mask;
 }
 
-static uint64_t small_rules_hold(const struct groups *gs, const struct group *g, size_t first, size_t end)
+/* The latest hit of the rule in the window that is not after *at; there it goes. */
+static bool step_back(const struct view *v, int rule, int64_t *at)
 {
-    const struct correlation *c = share_of(gs, g)->c;
-    uint64_t mask = 0, ends = 0;
-    for (size_t i = first; i < end; i++)
-        mask |= mask_at(gs, g, i);
-    if (c->type == CORRELATION_TEMPORAL)
-        return rules_hold(c, mask) ? WINDOW_HOLDS : 0;
-    for (size_t t = 0; t < c->n_terms; t++)
-        if ((c->terms[t].need & ~mask) == 0 && (c->terms[t].absent & mask) == 0 &&
-            term_ends(gs, g, &c->terms[t], first, end))
-            ends |= UINT64_C(1) << last_rule(&c->terms[t]);
+    if (v->times && v->times[rule] <= *at) {
+        *at = v->times[rule];
+        return in_window(v->c, *at, v->ts_ns);
+    }
+    for (size_t i = MIN(cells_after(v->gs, v->g, *at), v->end); i-- > v->first;) {
+        if (mask_at(v->gs, v->g, i) >> rule & 1) {
+            *at = cell_at(v->gs, v->g, i)->ts_ns;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_sequence(const struct view *v, const struct term *t)
+{
+    int64_t at = v->ts_ns;
+    for (uint64_t left = t->need; left;) {
+        int rule = 63 - __builtin_clzll(left);
+        left &= ~(UINT64_C(1) << rule);
+        if (!step_back(v, rule, &at))
+            return false;
+    }
+    return true;
+}
+
+/* As window_holds, for a window that is not empty. run: rules that hit in its last moment. */
+static uint64_t view_holds(const struct view *v, uint64_t run)
+{
+    uint64_t ends = 0, mask = UINT64_MAX; /* a sequence without a "not" finds out for itself */
+    if (v->c->type == CORRELATION_TEMPORAL || v->c->is_deferred)
+        mask = rules_in(v);
+    if (v->c->type == CORRELATION_TEMPORAL)
+        return rules_hold(v->c, mask) ? WINDOW_HOLDS : 0;
+    for (size_t t = 0; t < v->c->n_terms; t++) {
+        const struct term *term = &v->c->terms[t];
+        int last = 63 - __builtin_clzll(term->need);
+        if ((run >> last & 1) && !(term->need & ~mask) && !(term->absent & mask) && is_sequence(v, term))
+            ends |= UINT64_C(1) << last;
+    }
     return ends;
+}
+
+static uint64_t run_rules(const struct view *v)
+{
+    uint64_t run = 0;
+    for (size_t i = v->end; i-- > v->first && cell_at(v->gs, v->g, i)->ts_ns == v->ts_ns;)
+        run |= mask_at(v->gs, v->g, i);
+    return run;
 }
 
 /* ---- the moving window ---- */
 
 static int slide(struct groups *gs, struct group *g, struct window *w, size_t first, size_t end)
 {
-    const struct correlation *c = share_of(gs, g)->c;
     if (first > w->hi || end < w->hi || first < w->lo) {
         window_reset(gs, g, w);
         w->lo = w->hi = (uint32_t)first;
@@ -165,13 +170,12 @@ static int slide(struct groups *gs, struct group *g, struct window *w, size_t fi
     for (; w->hi < end; w->hi++) {
         struct cell *cell = cell_at(gs, g, w->hi);
         if (w->times)
-            take_rules(c, w, cell->ts_ns, *cell_extra(cell));
+            take_rules(w, cell->ts_ns, *cell_extra(cell));
         else if (aggregate_add(gs, g, w, w->hi) < 0)
             return -ENOMEM;
     }
-    for (; w->lo < first; w->lo++)
-        if (!w->times)
-            aggregate_remove(gs, g, w, w->lo);
+    for (; w->lo < first && !w->times; w->lo++)
+        aggregate_remove(gs, g, w, w->lo);
     return 0;
 }
 
@@ -188,6 +192,21 @@ static struct window *window_of(struct groups *gs, struct group *g, bool is_next
         ws->spare = window_new(gs, g);
     }
     return ws->spare;
+}
+
+static uint64_t rules_view_holds(struct groups *gs, struct group *g, size_t first, size_t end, int *ret_err)
+{
+    struct view v = {gs, g, share_of(gs, g)->c, first, end, cell_at(gs, g, end - 1)->ts_ns, NULL};
+    if (end - first <= SMALL)
+        return view_holds(&v, run_rules(&v));
+    struct window *w = window_of(gs, g, true, NULL);
+    if (!w || (end > w->hi && slide(gs, g, w, first, end) < 0)) {
+        *ret_err = -ENOMEM;
+        return 0;
+    }
+    v.times =
+        first >= w->lo ? w->times : NULL; /* it may have gone on already: a time after this moment is seen to be so */
+    return view_holds(&v, w->run_ns == v.ts_ns ? w->run_mask : run_rules(&v));
 }
 
 /* Each counts at least 1: no more are looked at than the condition can tell apart. */
@@ -210,8 +229,8 @@ uint64_t window_holds(struct groups *gs, struct group *g, size_t end, bool is_ne
         return 0;
     if (c->type == CORRELATION_EVENT_COUNT)
         return events_hold(gs, g, first, end) ? WINDOW_HOLDS : 0;
-    if (end - first <= SMALL && c->type >= CORRELATION_TEMPORAL)
-        return small_rules_hold(gs, g, first, end);
+    if (c->type >= CORRELATION_TEMPORAL)
+        return rules_view_holds(gs, g, first, end, ret_err);
     if (end - first <= SMALL)
         return aggregate_small_holds(gs, g, first, end) ? WINDOW_HOLDS : 0;
     struct window *w = window_of(gs, g, is_next, ws);
@@ -219,7 +238,7 @@ uint64_t window_holds(struct groups *gs, struct group *g, size_t end, bool is_ne
         *ret_err = -ENOMEM;
         return 0;
     }
-    return w->times ? times_hold(c, w) : aggregate_holds(c, w) ? WINDOW_HOLDS : 0;
+    return aggregate_holds(c, w) ? WINDOW_HOLDS : 0;
 }
 
 /* ---- changes of the group ---- */
@@ -261,15 +280,11 @@ void window_insert(struct groups *gs, struct group *g, size_t at)
 void window_remask(struct groups *gs, struct group *g, size_t at, uint64_t added)
 {
     struct window *w = g->more ? g->more->window : NULL;
-    const struct correlation *c = share_of(gs, g)->c;
     int64_t ts_ns = cell_at(gs, g, at)->ts_ns;
     if (!w || at >= w->hi)
         return;
     if (ts_ns == w->run_ns)
-        take_rules(c, w, ts_ns, added);
-    else if (c->type == CORRELATION_TEMPORAL_ORDERED)
-        window_reset(gs, g, w); /* chains may now have begun later: found anew */
-    else
-        for (uint64_t left = added; left; left &= left - 1)
-            w->times[__builtin_ctzll(left)] = MAX(w->times[__builtin_ctzll(left)], ts_ns);
+        w->run_mask |= added;
+    for (uint64_t left = added; left; left &= left - 1)
+        w->times[__builtin_ctzll(left)] = MAX(w->times[__builtin_ctzll(left)], ts_ns);
 }
