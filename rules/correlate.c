@@ -116,6 +116,27 @@ static int judge(struct shard *s, struct group *g, size_t at, size_t end, struct
     return mark_run(s, g, run_begin(gs, g, at), end, ends);
 }
 
+/* Whether a new cell can be told to make no trigger without looking at a window. */
+static bool changes_nothing(const struct groups *gs, const struct group *g, size_t at)
+{
+    const struct correlation *c = share_of(gs, g)->c;
+    struct cell *cell = cell_at(gs, g, at), *before = NULL, *after = NULL;
+    if (c->type <= CORRELATION_VALUE_COUNT && g->n < c->threshold && !g->has_counts)
+        return true; /* too few, wherever they are */
+    if (c->type != CORRELATION_VALUE_COUNT || at == 0 || cell_at(gs, g, at - 1)->is_trigger ||
+        (at + 1 < g->n && is_trigger_of(gs, g, at + 1, cell->ts_ns)))
+        return false;
+    /* The moment before was none, nor is this one yet; and all windows that see this value would see it anyway. */
+    uint64_t value = *cell_extra(cell);
+    for (size_t i = at; !before && i-- > 0 && in_window(c, cell_at(gs, g, i)->ts_ns, cell->ts_ns);)
+        before = *cell_extra(cell_at(gs, g, i)) == value ? cell_at(gs, g, i) : NULL;
+    if (!before)
+        return false;
+    for (size_t i = at + 1; !after && i < g->n && in_window(c, before->ts_ns, cell_at(gs, g, i)->ts_ns); i++)
+        after = *cell_extra(cell_at(gs, g, i)) == value ? cell_at(gs, g, i) : NULL;
+    return after || in_window(c, before->ts_ns, cell_at(gs, g, g->n - 1)->ts_ns);
+}
+
 /* Judges the moment of that cell, and those later ones in whose windows it lies. */
 static int judge_from(struct shard *s, struct group *g, size_t at)
 {
@@ -124,6 +145,8 @@ static int judge_from(struct shard *s, struct group *g, size_t at)
     int64_t ts_ns = cell_at(gs, g, at)->ts_ns;
     struct windows ws = {0};
     int ret = 0;
+    if (changes_nothing(gs, g, at))
+        return 0;
     for (size_t end = g->n; at < g->n && in_window(c, ts_ns, cell_at(gs, g, at)->ts_ns); at = end) {
         end = cell_at(gs, g, g->n - 1)->ts_ns == cell_at(gs, g, at)->ts_ns ? g->n : run_end(gs, g, at);
         int err = judge(s, g, at, end, &ws);
